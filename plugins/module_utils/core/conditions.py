@@ -1,0 +1,187 @@
+# Copyright (c) the golive.cutover contributors
+# SPDX-License-Identifier: BSD-2-Clause
+"""Conditions: an operator, a value and a unit, in a closed grammar.
+
+::
+
+    condition = operator value [unit]
+    operator  = "==" | "!=" | "<" | "<=" | ">" | ">=" | "in" | "matches" | "not matches" | "contains" | "not contains"
+
+``in`` takes values with commas between them (``in 1, 2``), ``matches`` a regular expression that is searched for, ``contains``
+a text. There is no expression language, no evaluation and no templating inside a condition.
+
+A condition answers for exactly one kind of value. A value that it cannot judge (NaN, infinite, a text where a number is
+expected) is never an answer: `Condition.holds` raises `CannotCompare`, and the check becomes inconclusive.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Union
+
+from ansible_collections.golive.cutover.plugins.module_utils.core import units
+from ansible_collections.golive.cutover.plugins.module_utils.core.errors import CannotCompare
+
+Operand = Union[float, str, bool, "re.Pattern[str]", tuple[units.Value, ...]]
+
+_ORDERED: dict[str, Callable[[float, float], bool]] = {
+    "<": lambda value, limit: value < limit,
+    "<=": lambda value, limit: value <= limit,
+    ">": lambda value, limit: value > limit,
+    ">=": lambda value, limit: value >= limit,
+}
+_WORDS = ("not matches", "not contains", "matches", "contains", "in")
+_SYMBOLS = ("==", "!=", "<=", ">=", "<", ">")
+OPERATORS = _SYMBOLS + tuple(sorted(_WORDS))
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One parsed condition.
+
+    ``kind`` is the kind of value that it judges; ``operand`` is in the base unit of that kind; ``source`` is what was written.
+    """
+
+    operator: str
+    operand: Operand
+    kind: str
+    source: str
+
+    def holds(self, value: units.Value) -> bool:
+        """Whether the condition holds for a value given in the base unit of its kind. Raises CannotCompare."""
+        if self.kind == "text":
+            return self._holds_text(value)
+        if self.kind == "flag":
+            if not isinstance(value, bool):
+                raise CannotCompare(f"{units.show(value)!r} is not true or false")
+            return (value == self.operand) is (self.operator == "==")
+        return self._holds_number(value)
+
+    def _holds_text(self, value: units.Value) -> bool:
+        if not isinstance(value, str):
+            raise CannotCompare(f"{units.show(value)} is not a text")
+        operand = self.operand
+        if isinstance(operand, tuple):
+            return value in operand
+        if isinstance(operand, re.Pattern):
+            return (operand.search(value) is not None) is (self.operator == "matches")
+        if self.operator in ("contains", "not contains"):
+            return (str(operand) in value) is (self.operator == "contains")
+        return (value == operand) is (self.operator == "==")
+
+    def _holds_number(self, value: units.Value) -> bool:
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise CannotCompare(f"{units.show(value)!r} is not a number")
+        number = float(value)
+        if not math.isfinite(number):
+            raise CannotCompare(f"the value is {number}, which is not a number that can be judged")
+        operand = self.operand
+        if isinstance(operand, tuple):
+            return any(number == float(one) for one in operand)
+        assert isinstance(operand, (int, float)) and not isinstance(operand, bool)
+        if self.operator in _ORDERED:
+            return _ORDERED[self.operator](number, float(operand))
+        return (number == float(operand)) is (self.operator == "==")
+
+
+def _split(source: str) -> tuple[str, str]:
+    text = source.strip()
+    for symbol in _SYMBOLS:
+        if text.startswith(symbol):
+            return symbol, text[len(symbol) :].strip()
+    for word in _WORDS:
+        if text.startswith(word + " "):
+            return word, text[len(word) :].strip()
+    raise ValueError(f"{source!r} does not start with an operator; expected one of {', '.join(OPERATORS)}, then a value")
+
+
+def _unquote(text: str) -> str | None:
+    if len(text) >= 2 and text[0] == text[-1] and text[0] in "'\"":
+        return text[1:-1]
+    return None
+
+
+def _number(text: str, kind: str) -> tuple[float, str]:
+    """Read one number for a measure of a kind, and say which kind it is."""
+    quantity = units.parse_quantity(text)
+    if quantity is None:
+        unknown = units.unknown_unit(text)
+        if unknown is not None:
+            allowed = units.examples(kind) if kind in ("time", "size", "ratio", "rate") else ", ".join(units.UNITS)
+            raise ValueError(f"{unknown!r} is not a unit; expected {f'one of {allowed}' if allowed else 'no unit'}")
+        raise ValueError(f"{text!r} is not a number" + (f" with a unit ({units.examples(kind)})" if kind != "count" else ""))
+    number, written = quantity
+    if not math.isfinite(number):
+        raise ValueError(f"{text!r} is not a finite number")
+    if kind == "any" or kind == written:
+        return number, written
+    if kind == "ratio" and written == "count":
+        if abs(number) > 1:
+            raise ValueError(f"{text!r} is not a ratio between 0 and 1; write a percentage such as 5%")
+        return number, "ratio"
+    if written == "count":
+        raise ValueError(f"{text!r} has no unit; this measure is a {kind}, expected a unit such as {units.examples(kind)}")
+    if kind == "count":
+        raise ValueError(f"{text!r} has the unit of a {written}, but this measure is a plain number")
+    raise ValueError(f"{text!r} has the unit of a {written}, but this measure is a {kind} ({units.examples(kind)})")
+
+
+def _operand(operator: str, text: str, kind: str) -> tuple[units.Value, str]:
+    """Read one value for ``==``, ``!=``, ``in`` or an ordering."""
+    ordering = operator in _ORDERED
+    quoted = _unquote(text)
+    if quoted is not None or kind == "text":
+        if ordering:
+            raise ValueError(f"texts have no order, so {operator!r} cannot be asked of them")
+        if kind not in ("text", "any"):
+            raise ValueError(f"{text} is a text, but this measure is a {kind}")
+        return (quoted if quoted is not None else text), "text"
+    if text in ("true", "false") and kind in ("flag", "any"):
+        if ordering or operator == "in":
+            raise ValueError(f"true and false have no order, so {operator!r} cannot be asked of them")
+        return text == "true", "flag"
+    if kind == "flag":
+        raise ValueError(f"{text!r} is neither true nor false")
+    if kind == "any" and units.parse_quantity(text) is None and units.unknown_unit(text) is None and not ordering:
+        return text, "text"
+    return _number(text, kind)
+
+
+def parse_condition(source: object, kind: str = "any") -> Condition:
+    """Parse one condition for a measure of a kind. Raises ValueError with what was expected.
+
+    >>> parse_condition("<= 500ms", "time").operand
+    0.5
+    >>> parse_condition(">= 99.5%", "ratio").holds(0.99)
+    False
+    """
+    if isinstance(source, (bool, int, float)) or source is None:
+        raise ValueError(f"{source!r} is not a condition; write it as a text with an operator, such as \"== {source}\"")
+    if not isinstance(source, str):
+        raise ValueError(f"{source!r} is not a condition; expected a text such as \"<= 500ms\"")
+    operator, text = _split(source)
+    if not text:
+        raise ValueError(f"{source!r} has an operator but no value")
+    if operator in ("matches", "not matches"):
+        if kind not in ("text", "any"):
+            raise ValueError(f"{operator!r} is asked of texts, but this measure is a {kind}")
+        try:
+            return Condition(operator, re.compile(text), "text", source)
+        except re.error as error:
+            raise ValueError(f"{text!r} is not a regular expression: {error}") from error
+    if operator in ("contains", "not contains"):
+        if kind not in ("text", "any"):
+            raise ValueError(f"{operator!r} is asked of texts, but this measure is a {kind}")
+        quoted = _unquote(text)
+        return Condition(operator, quoted if quoted is not None else text, "text", source)
+    if operator == "in":
+        members = [_operand(operator, member.strip(), kind) for member in text.split(",")]
+        kinds = {of for _value, of in members}
+        if len(kinds) != 1:
+            raise ValueError(f"{source!r} mixes values of different kinds ({', '.join(sorted(kinds))})")
+        return Condition(operator, tuple(value for value, _of in members), kinds.pop(), source)
+    value, of = _operand(operator, text, kind)
+    return Condition(operator, value, of, source)

@@ -1,0 +1,94 @@
+# Copyright (c) the golive.cutover contributors
+# SPDX-License-Identifier: BSD-2-Clause
+"""What a probe is: options in, one observation out. It knows its protocol, and neither thresholds nor Ansible."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from ansible_collections.golive.cutover.plugins.module_utils.core.errors import Problem
+from ansible_collections.golive.cutover.plugins.module_utils.core.options import Option
+from ansible_collections.golive.cutover.plugins.module_utils.core.units import Value
+
+
+@dataclass
+class Observation:
+    """What a probe saw.
+
+    ``measures``: name to value, in the base unit of the measure's kind (seconds, bytes, ratio 0..1, per second).
+    ``proof``: what shows that there was something to judge: ``requests``, ``samples``, ``series``, ``events``, ``age``, …
+    An observation without proof is inconclusive.
+    ``missing``: name of a measure that could not be had, to the reason in a few words.
+    ``document``: the JSON document that the JMESPath expressions under ``measures:`` of a check look into, if there is one.
+    """
+
+    measures: dict[str, Value] = field(default_factory=dict)
+    proof: dict[str, Any] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
+    document: Any = None
+
+
+@dataclass
+class Context:
+    """What a probe is handed: how long it may take, and the clock, the sleep and the stop signal that it uses.
+
+    ``deadline`` is in the time of ``clock``. A probe uses `remaining` for its socket timeouts and stops when ``stop`` is set.
+    """
+
+    deadline: float
+    clock: Callable[[], float] = time.monotonic
+    now: Callable[[], float] = time.time
+    sleep: Callable[[float], None] = time.sleep
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def remaining(self) -> float:
+        """Seconds that are left, never below a millisecond, so that it can be given to a socket."""
+        return max(self.deadline - self.clock(), 0.001)
+
+    def over(self) -> bool:
+        """Whether the probe should end now and report what it has."""
+        return self.stop.is_set() or self.clock() >= self.deadline
+
+
+class Probe:
+    """Base of every probe: one file, one subclass, one line in `registry`.
+
+    ``options``: the keys that stand under the probe's key in a check.
+    ``measures``: name to kind (see `core.units.KINDS`). A name that ends in ``.*`` stands for a family, such as ``header.*``.
+    """
+
+    name: ClassVar[str]
+    options: ClassVar[Mapping[str, Option]]
+    measures: ClassVar[Mapping[str, str]]
+    yields_document: ClassVar[bool] = False
+    """Whether the probe can yield a JSON document, so that a check may have ``measures:``."""
+
+    def problems(self, options: Mapping[str, Any]) -> list[Problem]:
+        """Mistakes that only show when several options are seen together; ``where`` is the key under the probe."""
+        return []
+
+    def measures_for(self, options: Mapping[str, Any]) -> Mapping[str, str]:
+        """The measures that these options yield. By default all of ``measures``."""
+        return self.measures
+
+    def at_least(self, options: Mapping[str, Any]) -> float:
+        """Seconds that a look takes at the least with these options, such as the time that a stream is held."""
+        return 0.0
+
+    def look(self, options: Mapping[str, Any], context: Context) -> Observation:
+        """Look once. Raises ProbeError when it could not look; whatever else it raises is reported as such too."""
+        raise NotImplementedError
+
+
+def kind_of_measure(name: str, measures: Mapping[str, str]) -> str | None:
+    """The kind of a measure by its name or its family; None when the probe does not know it."""
+    if name in measures:
+        return measures[name]
+    for family, kind in measures.items():
+        if family.endswith(".*") and name.startswith(family[:-1]) and len(name) > len(family) - 1:
+            return kind
+    return None

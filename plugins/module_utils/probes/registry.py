@@ -1,0 +1,21 @@
+# Copyright (c) the golive.cutover contributors
+# SPDX-License-Identifier: BSD-2-Clause
+"""Every probe, by the key that a check uses for it. A new probe is one file beside this one and one line here.
+
+The imports are written out, because Ansible sends a remote module only what it sees imported. They are cheap: a probe imports
+its protocol library when it looks, not before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ansible_collections.golive.cutover.plugins.module_utils.probes.base import Probe
+from ansible_collections.golive.cutover.plugins.module_utils.probes.tcp import TcpProbe
+
+PROBES: Mapping[str, Probe] = {
+    probe.name: probe
+    for probe in (
+        TcpProbe(),
+    )
+}
