@@ -172,11 +172,11 @@ def url(*schemes: str) -> Reader:
     return read
 
 
-def unknown_key(key: str, known: Iterable[str]) -> str:
-    """The message for a key that does not exist, with the nearest one that does."""
+def unknown_key(key: str, known: Iterable[str], what: str = "key") -> str:
+    """The message for a name that does not exist, with the nearest one that does."""
     names = sorted(known)
     near = difflib.get_close_matches(key, names, n=1)
-    return f"unknown key{f', did you mean {near[0]!r}?' if near else ''}; expected one of {', '.join(names)}"
+    return f"unknown {what}{f', did you mean {near[0]!r}?' if near else ''}; expected one of {', '.join(names)}"
 
 
 def read_options(raw: Any, schema: Mapping[str, Option], where: str, problems: list[Problem]) -> dict[str, Any]:

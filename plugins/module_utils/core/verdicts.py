@@ -1,0 +1,143 @@
+# Copyright (c) the golive.cutover contributors
+# SPDX-License-Identifier: BSD-2-Clause
+"""Verdicts: an observation against the thresholds of a check, with the reason and the proof."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ansible_collections.golive.cutover.plugins.module_utils.core import units
+from ansible_collections.golive.cutover.plugins.module_utils.core.checks import Check
+from ansible_collections.golive.cutover.plugins.module_utils.core.conditions import Condition
+from ansible_collections.golive.cutover.plugins.module_utils.core.errors import CannotCompare
+from ansible_collections.golive.cutover.plugins.module_utils.probes.base import Observation, kind_of_measure
+
+STATUSES = ("pass", "warn", "fail", "inconclusive", "skip")
+GOOD = ("pass", "warn")
+"""The statuses that never block."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A status and the one line that says why."""
+
+    status: str
+    reason: str
+
+
+def evaluate_expressions(check: Check, observation: Observation) -> None:
+    """Add the check's own measures to an observation, or say why they are missing."""
+    if not check.expressions:
+        return
+    if observation.document is None:
+        for name in check.expressions:
+            observation.missing[name] = "there was no JSON document to look into"
+        return
+    try:
+        import jmespath
+    except ImportError:
+        for name in check.expressions:
+            observation.missing[name] = "the Python library jmespath is not installed for this interpreter"
+        return
+    for name, expression in check.expressions.items():
+        try:
+            value = jmespath.search(expression, observation.document)
+        except jmespath.exceptions.JMESPathError as error:
+            observation.missing[name] = f"{expression!r}: {str(error).splitlines()[0]}"
+            continue
+        if isinstance(value, (bool, str)):
+            observation.measures[name] = value
+        elif isinstance(value, (int, float)):
+            observation.measures[name] = float(value)
+        elif value is None:
+            observation.missing[name] = f"{expression!r} found nothing in the JSON document"
+        else:
+            observation.missing[name] = f"{expression!r} gives a {type(value).__name__}, not a number, a text or a flag"
+
+
+def _rows(check: Check, column: str) -> Iterator[tuple[str, Condition]]:
+    for measure, conditions in check.thresholds.get(column, {}).items():
+        for condition in conditions:
+            yield measure, condition
+
+
+def _shown(check: Check, measure: str, condition: Condition, value: units.Value) -> str:
+    kind = kind_of_measure(measure, check.kinds) or "any"
+    return units.show(value, condition.kind if kind == "any" else kind)
+
+
+def judge(check: Check, observation: Observation) -> Judgement:
+    """Hold an observation against the thresholds of a check.
+
+    ``fail`` when a critical threshold holds or an expected one does not; else ``inconclusive`` when a threshold could not be
+    judged or nothing proves that there was something to judge; else ``warn``; else ``pass``.
+    """
+    failed: list[str] = []
+    unknown: list[str] = []
+    warned: list[str] = []
+    held: list[str] = []
+    for column in ("critical", "expect", "warn"):
+        for measure, condition in _rows(check, column):
+            if measure not in observation.measures:
+                unknown.append(f"{measure} could not be measured: {observation.missing.get(measure, 'the probe did not yield it')}")
+                continue
+            value = observation.measures[measure]
+            shown = _shown(check, measure, condition, value)
+            try:
+                holds = condition.holds(value)
+            except CannotCompare as error:
+                unknown.append(f"{measure} cannot be judged by {condition.source!r}: {error}")
+                continue
+            if column == "critical" and holds:
+                failed.append(f"{measure} is {shown}, critical when {condition.source}")
+            elif column == "expect" and not holds:
+                failed.append(f"{measure} is {shown}, expected {condition.source}")
+            elif column == "warn" and holds:
+                warned.append(f"{measure} is {shown}, warning when {condition.source}")
+            else:
+                held.append(f"{measure} {shown}")
+    if failed:
+        return Judgement("fail", "; ".join(dict.fromkeys(failed)))
+    if not observation.proof:
+        return Judgement("inconclusive", "nothing proves that there was something to judge")
+    if unknown:
+        return Judgement("inconclusive", "; ".join(dict.fromkeys(unknown)))
+    if warned:
+        return Judgement("warn", "; ".join(dict.fromkeys(warned)))
+    if not held:
+        return Judgement("inconclusive", "no threshold was judged")
+    return Judgement("pass", ", ".join(dict.fromkeys(held)))
+
+
+def verdict(
+    check: Check,
+    judgement: Judgement,
+    observation: Observation,
+    *,
+    attempts: int,
+    started: str,
+    duration: float,
+) -> dict[str, Any]:
+    """The record of a verdict, as `design` describes it. Measures are in base units; duration in seconds."""
+    measures: dict[str, Mapping[str, Any]] = {}
+    for name, value in observation.measures.items():
+        kind = kind_of_measure(name, check.kinds) or "any"
+        short = value[:500] if isinstance(value, str) else value
+        measures[name] = {"value": short, "unit": units.BASE_UNITS[kind]}
+    return {
+        "id": check.id,
+        "title": check.title,
+        "probe": check.probe,
+        "status": judgement.status,
+        "required": check.required,
+        "reason": judgement.reason,
+        "measures": measures,
+        "expected": check.expected(),
+        "proof": dict(observation.proof),
+        "attempts": attempts,
+        "started": started,
+        "duration": round(duration, 4),
+        "tags": list(check.tags),
+    }

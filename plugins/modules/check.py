@@ -1,0 +1,204 @@
+#!/usr/bin/python
+# Copyright (c) the golive.cutover contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: check
+short_description: Put checks to a running system and get verdicts
+version_added: 0.1.0
+description:
+  - Asks all checks at once, each in bounded time, and returns one verdict for each, in the order asked.
+  - The module judges single checks. Whether the system may go live is decided by M(golive.cutover.go_no_go) over all verdicts.
+  - The task fails only when its input is refused, with every mistake in one message. A check that fails does not fail the task.
+  - What could not be measured is C(inconclusive), with the reason, and never a pass.
+options:
+  checks:
+    description:
+      - The checks. Each has an C(id), exactly one probe key with the options of that probe, and at least one threshold under
+        C(expect), C(warn) or C(critical).
+      - Further keys are C(title), C(measures) (own measures, name to a JMESPath expression over the JSON that the probe got),
+        C(required) (default true), C(timeout), C(retry) (C(for), C(every), C(settle)), C(tags) and C(skip).
+      - The probes, with their options and measures, are described in the documentation of the collection, a page for each.
+    type: list
+    elements: dict
+    required: true
+  secrets:
+    description:
+      - Secret values by name. A check refers to one as C({secret: NAME}) where a probe allows it, such as in a header or a password.
+      - The values are replaced by C(***) in everything that the module returns.
+    type: dict
+    default: {}
+  tags:
+    description: Ask only the checks that carry at least one of these tags. All checks are read and validated all the same.
+    type: list
+    elements: str
+    default: []
+  deadline:
+    description: The time that all checks have together, as a duration with its unit. What is not answered by then is inconclusive.
+    type: str
+    default: 10m
+  concurrency:
+    description: How many checks are asked at the same time.
+    type: int
+    default: 64
+  validate_only:
+    description: Read and validate the checks, and ask none.
+    type: bool
+    default: false
+attributes:
+  check_mode:
+    support: full
+    description: The checks only look, so they are asked in check mode too.
+  diff_mode:
+    support: none
+    description: Nothing is changed.
+author:
+  - The golive.cutover contributors
+seealso:
+  - module: golive.cutover.go_no_go
+"""
+
+EXAMPLES = r"""
+- name: Look at the running system from several sides
+  golive.cutover.check:
+    checks:
+      - id: H-001
+        title: The web front answers
+        http:
+          url: http://127.0.0.1:3000/api/public/health
+        expect:
+          status: "== 200"
+        warn:
+          latency: "> 500ms"
+        retry:
+          for: 5s
+          every: 500ms
+        tags: [smoke]
+      - id: T-001
+        title: Redis accepts connections
+        tcp:
+          port: 6379
+        expect:
+          open: "== true"
+  register: look
+
+- name: Validate checks without asking them
+  golive.cutover.check:
+    checks:
+      - id: T-002
+        tcp:
+          host: 127.0.0.1
+          port: 22
+        expect:
+          open: "== true"
+    validate_only: true
+"""
+
+RETURN = r"""
+verdicts:
+  description: One record for each check, in the order asked.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    id:
+      description: The id of the check.
+      type: str
+    title:
+      description: What is asked, in words.
+      type: str
+    probe:
+      description: The probe that looked.
+      type: str
+    status:
+      description: One of C(pass), C(warn), C(fail), C(inconclusive) and C(skip).
+      type: str
+    required:
+      description: Whether the check can block a decision.
+      type: bool
+    reason:
+      description: Why the verdict is what it is, in one line.
+      type: str
+    measures:
+      description: Name to C(value) and C(unit); seconds, bytes, ratios of one.
+      type: dict
+    expected:
+      description: The thresholds as they were written.
+      type: dict
+    proof:
+      description: What shows that there was something to judge, such as the number of requests, samples, series or events.
+      type: dict
+    attempts:
+      description: How many times the probe looked.
+      type: int
+    started:
+      description: When the first look began, in UTC.
+      type: str
+    duration:
+      description: Seconds from the first look to the verdict.
+      type: float
+    tags:
+      description: The tags of the check.
+      type: list
+      elements: str
+asked:
+  description: The ids of the checks that were chosen by O(tags).
+  returned: success
+  type: list
+  elements: str
+counts:
+  description: How many verdicts there are of each status.
+  returned: success
+  type: dict
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from ansible_collections.golive.cutover.plugins.module_utils.ansible_glue import run_module
+from ansible_collections.golive.cutover.plugins.module_utils.core import units
+from ansible_collections.golive.cutover.plugins.module_utils.core.checks import read_checks, select
+from ansible_collections.golive.cutover.plugins.module_utils.core.errors import InputError, Problem
+from ansible_collections.golive.cutover.plugins.module_utils.core.runner import run_checks
+from ansible_collections.golive.cutover.plugins.module_utils.core.verdicts import STATUSES
+from ansible_collections.golive.cutover.plugins.module_utils.probes.registry import PROBES
+
+if TYPE_CHECKING:
+    from ansible.module_utils.basic import AnsibleModule
+
+
+def check(module: AnsibleModule) -> dict[str, Any]:
+    params = module.params
+    try:
+        deadline = units.parse_duration(params["deadline"])
+    except ValueError as error:
+        raise InputError([Problem("deadline", str(error))]) from error
+    chosen = select(read_checks(params["checks"], PROBES, params["secrets"]), params["tags"])
+    asked = [one.id for one in chosen]
+    verdicts: list[dict[str, Any]] = []
+    if not params["validate_only"]:
+        verdicts = run_checks(chosen, PROBES, deadline=deadline, concurrency=params["concurrency"])
+    counts = {status: sum(v["status"] == status for v in verdicts) for status in STATUSES}
+    return {"changed": False, "verdicts": verdicts, "asked": asked, "counts": counts}
+
+
+def main() -> None:
+    run_module(
+        {
+            "checks": {"type": "list", "elements": "dict", "required": True},
+            "secrets": {"type": "dict", "default": {}, "no_log": True},
+            "tags": {"type": "list", "elements": "str", "default": []},
+            "deadline": {"type": "str", "default": "10m"},
+            "concurrency": {"type": "int", "default": 64},
+            "validate_only": {"type": "bool", "default": False},
+        },
+        check,
+        supports_check_mode=True,
+    )
+
+
+if __name__ == "__main__":
+    main()
