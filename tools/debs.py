@@ -60,6 +60,8 @@ class Bundle:
     commands: dict[str, tuple[int, ...] | None]
     #: package names on Ubuntu, where they differ
     ubuntu: tuple[str, ...] | None = None
+    #: further packages, always from the machine's own suite
+    own_packages: tuple[str, ...] = ()
     #: the oldest Debian suite that has what is needed; the machine's own where it is newer
     debian_suite: str = ""
     #: unpack the packages with all that they depend on, C library included, as if nothing were installed
@@ -75,9 +77,10 @@ BUNDLES: dict[str, Bundle] = {
     ),
     "docker": Bundle(
         "Docker engine, Compose and buildx",
-        ("docker.io", "docker-cli", "docker-compose", "docker-buildx", "iptables"),
+        ("docker.io", "docker-cli", "docker-compose", "docker-buildx"),
         {"dockerd": None, "docker": None, "containerd": None, "runc": None, "iptables": None},
-        ubuntu=("docker.io", "docker-compose-v2", "docker-buildx", "iptables"),
+        ubuntu=("docker.io", "docker-compose-v2", "docker-buildx"),
+        own_packages=("iptables",),
         debian_suite="trixie",
     ),
     "mmdebstrap": Bundle("builds the base images of the tests", ("mmdebstrap",), {"mmdebstrap": (1, 3)}),
@@ -273,7 +276,7 @@ class Apt:
                 raise DebsError(f"the source of {self.extra_suite} cannot be derived from the sources in /etc/apt")
             lines = [derived.line()] if self.empty_status else [*lines, derived.line()]
             preferences = f"Package: *\nPin: release n={self.extra_suite}\nPin-Priority: 100\n"
-        for name in ("etc", "state/lists/partial", "cache/archives/partial", "dpkg"):
+        for name in ("etc/none", "state/lists/partial", "cache/archives/partial", "dpkg"):
             (self.home / name).mkdir(parents=True, exist_ok=True)
         changed = _write(self.home / "etc/sources.list", "\n".join(dict.fromkeys(lines)) + "\n")
         _write(self.home / "etc/preferences", preferences)
@@ -300,9 +303,9 @@ class Apt:
             "Dir::State::status": status,
             "Dir::Cache": self.home / "cache",
             "Dir::Etc::sourcelist": self.home / "etc/sources.list",
-            "Dir::Etc::sourceparts": "-",
+            "Dir::Etc::sourceparts": self.home / "etc/none",
             "Dir::Etc::preferences": self.home / "etc/preferences",
-            "Dir::Etc::preferencesparts": "-",
+            "Dir::Etc::preferencesparts": self.home / "etc/none",
             "Debug::NoLocking": "1",
             "APT::Sandbox::User": "root",  # the cache may lie where the sandbox user cannot write
             "APT::Install-Recommends": "false",
@@ -338,9 +341,10 @@ class Apt:
         self._stamp.touch()
         self._refreshed = True
 
-    def download(self, packages: Sequence[str]) -> list[Path]:
+    def download(self, packages: Sequence[str], own_packages: Sequence[str] = ()) -> list[Path]:
         """Download *packages* and what they need that is missing here; return the archives."""
         names = [f"{name}/{self.extra_suite}" if self.extra_suite else name for name in packages]
+        names += own_packages
         for attempt in (1, 2):
             try:
                 self.update(force=attempt == 2)
@@ -415,16 +419,16 @@ def unpack(name: str, bundle: Bundle, say: bool = True) -> Path:
         return root
     packages, suite = packages_for(bundle, release)
     if say:
-        print(f"debs: fetching {', '.join(packages)}{f' ({suite})' if suite else ''}", file=sys.stderr, flush=True)
+        print(f"debs: fetching {', '.join([*packages, *bundle.own_packages])}", file=sys.stderr, flush=True)
     kind = (suite or "own") + ("-complete" if bundle.complete else "")
     apt = Apt(CACHE / "apt" / kind, extra_suite=suite, empty_status=bundle.complete)
     try:
         apt.prepare()
-        archives = apt.download(packages)
+        archives = apt.download(packages, bundle.own_packages)
     except DebsError as error:
         raise DebsError(
             f"{bundle.summary}: not on this machine, and it could not be fetched.\n  {error}\n"
-            f"  Install by hand: {' '.join(packages)}{f' (from {suite} or newer)' if suite else ''}"
+            f"  Install by hand: {' '.join(packages)}{f' (of {suite} or newer)' if suite else ''} {' '.join(bundle.own_packages)}"
         ) from error
     part = root.with_name(f".{name}.{os.getpid()}")
     shutil.rmtree(part, ignore_errors=True)
