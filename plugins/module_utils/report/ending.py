@@ -1,0 +1,173 @@
+# Copyright (c) the golive.cutover contributors
+# SPDX-License-Identifier: BSD-2-Clause
+"""How a run ended, in words: the headline of the report, and the last lines on the terminal."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from ansible_collections.golive.cutover.plugins.module_utils.report import text
+from ansible_collections.golive.cutover.plugins.module_utils.report.model import Run, Verdict, worst_first
+
+GO = "go"
+UNTOUCHED = "no_go_untouched"
+ROLLED_BACK = "no_go_rolled_back"
+NOT_ROLLED_BACK = "no_go_not_rolled_back"
+UNVERIFIED = "rollback_unverified"
+ROLLBACK_FAILED = "rollback_failed"
+KINDS = (GO, UNTOUCHED, ROLLED_BACK, NOT_ROLLED_BACK, UNVERIFIED, ROLLBACK_FAILED)
+
+_RULE = "=" * 78
+_MOST_CHECKS = 12
+"""So many failed checks are named on the terminal; the report has them all."""
+
+
+@dataclass(frozen=True)
+class Ending:
+    """``kind`` is one of KINDS; ``sentence`` says it in one line; ``todo`` is what a person has to do now, in order."""
+
+    kind: str
+    headline: str
+    sentence: str
+    todo: tuple[str, ...]
+
+    @property
+    def loud(self) -> bool:
+        """Whether the environment may be left in a state that nobody has verified."""
+        return self.kind in (NOT_ROLLED_BACK, UNVERIFIED, ROLLBACK_FAILED)
+
+
+def uncovered(run: Run) -> list[str]:
+    """Hosts that were changed and of which the rollback says nothing."""
+    if run.rollback is None:
+        return []
+    covered = {host.name for host in run.rollback.hosts}
+    return [host.name for host in run.hosts if host.changed and host.name not in covered]
+
+
+def rollback_kind(run: Run) -> str:
+    """What became of the rollback. It is only called done when every changed host is in it and nothing speaks against it."""
+    rollback = run.rollback
+    if rollback is None:
+        return NOT_ROLLED_BACK if any(host.changed for host in run.hosts) else UNTOUCHED
+    if rollback.errors or uncovered(run):
+        return ROLLBACK_FAILED
+    if not rollback.verified or any(verdict.blocks for verdict in rollback.verdicts):
+        return UNVERIFIED
+    return ROLLED_BACK
+
+
+def _release(release: str) -> str:
+    return text.one_line(f"release {release}" if release else "the release")
+
+
+def _target(run: Run) -> str:
+    """Where the rollback went, or should have gone."""
+    to = run.rollback.to if run.rollback else ""
+    return text.one_line(to or run.previous_release or "the previous release")
+
+
+def _names(hosts: list[str]) -> str:
+    return text.one_line(", ".join(hosts))
+
+
+def ending(run: Run) -> Ending:
+    """How the run ended. See `Ending`."""
+    environment, release, target = text.one_line(run.environment), _release(run.release), _target(run)
+    lost = tuple(
+        f"Look at {text.one_line(host)} by hand: it was lost during the run and may be on either release."
+        for host in run.lost_hosts
+    )
+    if run.decision == "go":
+        return Ending(GO, "GO", f"{release[0].upper()}{release[1:]} is live on {environment}.", lost)
+    kind, rollback = rollback_kind(run), run.rollback
+    if rollback is None and kind == UNTOUCHED:
+        return Ending(kind, "NO-GO", f"{release[0].upper()}{release[1:]} was stopped before {environment} was changed.", lost)
+    changed = [host.name for host in run.hosts if host.changed]
+    again = f"Run the rollback: ansible-playbook golive.cutover.rollback --limit {','.join(changed) or 'all'}, with the same inventory."
+    verify = "Then verify: ansible-playbook golive.cutover.verify, with the same inventory."
+    announce = f"Tell the team that {environment} is in an unverified state; admit no change to it until this is settled."
+    if rollback is None:
+        sentence = f"{release[0].upper()}{release[1:]} was refused, but it is still in place on {_names(changed)}: nothing was rolled back."
+        return Ending(kind, "NO-GO, NOT ROLLED BACK", sentence, (announce, text.one_line(again), verify, *lost))
+    took = f"in {text.against_budget(rollback.seconds, rollback.budget)}"
+    if kind == ROLLED_BACK:
+        proof = Counter(verdict.status for verdict in rollback.verdicts)
+        checks = f" by {text.count(sum(proof.values()), 'check')}" if proof else ""
+        return Ending(kind, "NO-GO", f"{environment} was rolled back to {target} {took}, verified{checks}.", lost)
+    if kind == UNVERIFIED:
+        sentence = f"{environment} was rolled back to {target} {took}, but it could NOT be verified that it works."
+        first = "Look at the failed checks of the rollback below: they say what does not work on the previous release."
+        return Ending(kind, "ROLLBACK NOT VERIFIED", sentence, (announce, first, verify, *lost))
+    failed = [host.name for host in rollback.errors] + uncovered(run)
+    sentence = f"{environment} is NOT back on {target}: the rollback failed on {_names(failed)} after {text.duration(rollback.seconds)}."
+    again = f"Repair what the error says, then roll back again: ansible-playbook golive.cutover.rollback --limit {','.join(failed)}, with the same inventory."
+    return Ending(kind, "ROLLBACK FAILED", sentence, (announce, text.one_line(again), verify, *lost))
+
+
+def tally(verdicts: list[Verdict]) -> str:
+    """``43 checks: 41 passed, 1 warned, 1 failed``; says so when no check was asked."""
+    if not verdicts:
+        return "no checks were asked"
+    counts = Counter(verdict.status for verdict in verdicts)
+    words = {"pass": "passed", "warn": "warned", "fail": "failed", "inconclusive": "could not be measured", "skip": "skipped"}
+    return f"{text.count(len(verdicts), 'check')}: " + ", ".join(f"{counts[one]} {words[one]}" for one in words if counts[one])
+
+
+def plain_reasons(run: Run) -> list[str]:
+    """The reasons of the decision, one line each; a NO-GO without any says so."""
+    reasons = [text.one_line(reason) for reason in run.reasons if reason.strip()]
+    return reasons or ([] if run.decision == "go" else ["The gate gave no reason."])
+
+
+def check_line(verdict: Verdict, hosts: bool) -> str:
+    """One check in one line: what became of it, which, where and why."""
+    word = {"fail": "failed", "inconclusive": "not measured", "warn": "warning", "skip": "skipped", "pass": "passed"}
+    where = f" on {verdict.host}" if hosts else ""
+    title = f" {verdict.title}" if verdict.title else ""
+    reason = f": {verdict.reason}" if verdict.reason else ""
+    return text.one_line(f"{word[verdict.status]}  {verdict.id}{title}{where}{reason}")
+
+
+def _check_lines(verdicts: list[Verdict], hosts: bool) -> list[str]:
+    bad = [verdict for verdict in worst_first(verdicts) if verdict.status in ("fail", "inconclusive")]
+    lines = [f"  {check_line(verdict, hosts)}" for verdict in bad[:_MOST_CHECKS]]
+    if len(bad) > _MOST_CHECKS:
+        lines.append(f"  … and {len(bad) - _MOST_CHECKS} more, see the report")
+    return lines
+
+
+def closing_lines(run: Run, report: str = "") -> list[str]:
+    """The last lines on the terminal. ``report`` is where the report lies, as the operator can open it."""
+    end = ending(run)
+    several = len(run.hosts) > 1
+    lines = [_RULE] if end.loud else []
+    if run.decision == "go":
+        lines += [f"{end.headline}: {end.sentence}"]
+        lines += [f"  {reason}" for reason in plain_reasons(run)]
+        warned = [verdict for verdict in run.verdicts if verdict.status in ("warn", "fail", "inconclusive")]
+        lines += [f"  {check_line(verdict, several)}" for verdict in worst_first(warned)[:_MOST_CHECKS]]
+        lines += [f"{text.one_line(run.id)}: {tally(run.verdicts)}; {text.duration(run.seconds)}."]
+    else:
+        lines += [f"NO-GO: {_release(run.release)} was refused."]
+        lines += [f"  - {reason}" for reason in plain_reasons(run)]
+        lines += [
+            text.one_line(f"  {host.name} ended in step {host.failed.step or '?'}: {host.failed.message or host.failed.task}")
+            for host in run.hosts
+            if host.failed
+        ]
+        checks = _check_lines(run.verdicts, several)
+        if checks:
+            lines += ["What failed:", *checks]
+        lines += [f"{end.headline}: {end.sentence}" if end.loud else end.sentence]
+        if run.rollback is not None:
+            lines += [text.one_line(f"  {host.name}: {host.error}") for host in run.rollback.errors]
+            lines += [text.one_line(f"  {host}: the rollback did not reach it") for host in uncovered(run)]
+            lines += _check_lines(run.rollback.verdicts, several)
+    if end.todo:
+        lines += ["What to do now:"]
+        lines += [f"  {number}. {one}" for number, one in enumerate(end.todo, 1)]
+    if report:
+        lines += [f"Report: {text.one_line(report)}"]
+    return lines + ([_RULE] if end.loud else [])

@@ -1,0 +1,427 @@
+# Copyright (c) the golive.cutover contributors
+# SPDX-License-Identifier: BSD-2-Clause
+"""What a report is made from: one run, as the roles hand it over, read into records. Every mistake is reported at once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import Any, TypeVar
+
+from ansible_collections.golive.cutover.plugins.module_utils.core.errors import InputError, Problem
+
+STATUSES = ("fail", "inconclusive", "warn", "skip", "pass")
+"""What can become of a check, worst first."""
+
+STEP_STATUSES = ("failed", "not_run", "over", "ok")
+"""What can become of a step, worst first."""
+
+STATES = ("pending", "running", "done", "failed")
+DECISIONS = ("go", "no_go")
+_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+-]{0,127}\Z")
+_Record = TypeVar("_Record")
+
+
+@dataclass(frozen=True)
+class Step:
+    """A named part of the run on one host. ``seconds`` and ``budget`` are None where there are none."""
+
+    name: str
+    status: str
+    seconds: float | None = None
+    budget: float | None = None
+    started: str = ""
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Measure:
+    value: Any
+    unit: str = ""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of one check on one host. ``duration`` in seconds; ``expected`` maps expect/warn/critical to conditions."""
+
+    host: str
+    id: str
+    status: str
+    title: str = ""
+    probe: str = ""
+    required: bool = True
+    reason: str = ""
+    measures: Mapping[str, Measure] = field(default_factory=dict)
+    expected: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    proof: Mapping[str, Any] = field(default_factory=dict)
+    attempts: int = 1
+    started: str = ""
+    duration: float | None = None
+    tags: Sequence[str] = ()
+
+    @property
+    def blocks(self) -> bool:
+        """Whether the gate counts it against the release: a check that could not be measured blocks like one that failed."""
+        return self.required and self.status in ("fail", "inconclusive")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What ended a host's run."""
+
+    step: str
+    task: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Host:
+    name: str
+    state: str
+    changed: bool
+    steps: Sequence[Step]
+    verdicts: Sequence[Verdict]
+    failed: Failure | None
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """One line of the go/no-go table. ``met`` is None when it could not be judged."""
+
+    name: str
+    required: bool
+    met: bool | None
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class RollbackHost:
+    name: str
+    verdicts: Sequence[Verdict]
+    error: str
+
+
+@dataclass(frozen=True)
+class Rollback:
+    strategy: str
+    to: str
+    seconds: float | None
+    budget: float | None
+    verified: bool
+    hosts: Sequence[RollbackHost]
+    reason: str
+
+    @property
+    def errors(self) -> list[RollbackHost]:
+        return [host for host in self.hosts if host.error]
+
+    @property
+    def verdicts(self) -> list[Verdict]:
+        return [verdict for host in self.hosts for verdict in host.verdicts]
+
+
+@dataclass(frozen=True)
+class StepOverHosts:
+    """A step over all hosts: the worst status and the longest time, with the hosts that had them."""
+
+    name: str
+    status: str
+    seconds: float | None
+    budget: float | None
+    started: str
+    error: str
+    host: str
+    worst: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Run:
+    id: str
+    environment: str
+    release: str
+    previous_release: str
+    operator: str
+    controller: str
+    started: str
+    ended: str
+    command: str
+    decision: str
+    reasons: Sequence[str]
+    criteria: Sequence[Criterion]
+    hosts: Sequence[Host]
+    lost_hosts: Sequence[str]
+    rollback: Rollback | None
+
+    @property
+    def verdicts(self) -> list[Verdict]:
+        """The verdicts of the release over all hosts, in the order asked. Those of the rollback are the rollback's."""
+        return [verdict for host in self.hosts for verdict in host.verdicts]
+
+    @property
+    def seconds(self) -> float | None:
+        """How long the run took, or None where a time is missing."""
+        started, ended = parse_time(self.started), parse_time(self.ended)
+        return max(0.0, (ended - started).total_seconds()) if started and ended else None
+
+    @property
+    def steps(self) -> list[StepOverHosts]:
+        """Each step once, in the order of the first host that knows it, as it went on the worst host."""
+        by_name: dict[str, list[tuple[str, Step]]] = {}
+        for host in self.hosts:
+            for step in host.steps:
+                by_name.setdefault(step.name, []).append((host.name, step))
+        return [_over_hosts(name, found) for name, found in by_name.items()]
+
+
+def _over_hosts(name: str, found: Sequence[tuple[str, Step]]) -> StepOverHosts:
+    status = min((step.status for _host, step in found), key=STEP_STATUSES.index)
+    slowest_host, slowest = max(found, key=lambda one: -1.0 if one[1].seconds is None else one[1].seconds)
+    budgets = [step.budget for _host, step in found if step.budget is not None]
+    return StepOverHosts(
+        name=name,
+        status=status,
+        seconds=slowest.seconds,
+        budget=min(budgets) if budgets else None,
+        started=min((step.started for _host, step in found if step.started), default=""),
+        error=next((step.error for _host, step in found if step.error), ""),
+        host=slowest_host,
+        worst=tuple(host for host, step in found if step.status == status) if status != "ok" else (),
+    )
+
+
+def parse_time(text: str) -> datetime | None:
+    """An ISO time as UTC; a time without a zone is UTC. None where it is not a time."""
+    try:
+        # Python before 3.11 does not read the letter Z.
+        when = datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
+    except ValueError:
+        return None
+    return when.astimezone(timezone.utc) if when.tzinfo else when.replace(tzinfo=timezone.utc)
+
+
+def worst_first(verdicts: Iterable[Verdict]) -> list[Verdict]:
+    """Verdicts with the worst first; what blocks comes before what does not; the order asked is kept among equals."""
+    return sorted(verdicts, key=lambda one: (STATUSES.index(one.status), not one.blocks))
+
+
+class _Reader:
+    """Reads values out of mappings and remembers every mistake with the path of its key."""
+
+    def __init__(self) -> None:
+        self.problems: list[Problem] = []
+
+    def refuse(self, where: str, message: str) -> None:
+        self.problems.append(Problem(where, message))
+
+    def mapping(self, raw: Any, where: str) -> Mapping[str, Any]:
+        if isinstance(raw, Mapping):
+            return raw
+        self.refuse(where, f"expected a mapping, got {_short(raw)}")
+        return {}
+
+    def items(self, raw: Any, where: str) -> list[Any]:
+        if raw is None:
+            return []
+        if isinstance(raw, (list, tuple)):
+            return list(raw)
+        self.refuse(where, f"expected a list, got {_short(raw)}")
+        return []
+
+    def text(self, raw: Mapping[str, Any], key: str, where: str, required: bool = False) -> str:
+        value = raw.get(key)
+        if value is None or value == "":
+            if required:
+                self.refuse(f"{where}.{key}", "is missing")
+            return ""
+        if isinstance(value, (Mapping, list, tuple)):
+            self.refuse(f"{where}.{key}", f"expected a text, got {_short(value)}")
+            return ""
+        return str(value)
+
+    def choice(self, raw: Mapping[str, Any], key: str, where: str, allowed: Sequence[str]) -> str:
+        value = self.text(raw, key, where, required=True)
+        if value and value not in allowed:
+            self.refuse(f"{where}.{key}", f"expected one of {', '.join(allowed)}, got {value!r}")
+        return value if value in allowed else allowed[0]
+
+    def flag(self, raw: Mapping[str, Any], key: str, where: str, default: bool) -> bool:
+        value = raw.get(key)
+        if value is None:
+            return default
+        if isinstance(value, bool):
+            return value
+        if isinstance(value, str) and value.lower() in ("true", "yes", "false", "no"):
+            return value.lower() in ("true", "yes")
+        self.refuse(f"{where}.{key}", f"expected true or false, got {_short(value)}")
+        return default
+
+    def number(self, raw: Mapping[str, Any], key: str, where: str) -> float | None:
+        """A number, also as a text, because a template may have made one of it; None where there is none."""
+        value = raw.get(key)
+        if value is None or value == "":
+            return None
+        try:
+            if isinstance(value, bool):
+                raise ValueError
+            number = float(value)
+            if not 0 <= number < 1e9:
+                raise ValueError
+        except (TypeError, ValueError):
+            self.refuse(f"{where}.{key}", f"expected a number of at least 0, got {_short(value)}")
+            return None
+        return number
+
+    def texts(self, raw: Any, where: str) -> list[str]:
+        return [str(one) for one in self.items(raw, where)]
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _read_step(read: _Reader, raw: Any, where: str) -> Step:
+    raw = read.mapping(raw, where)
+    return Step(
+        name=read.text(raw, "name", where, required=True),
+        status=read.choice(raw, "status", where, STEP_STATUSES),
+        seconds=read.number(raw, "seconds", where),
+        budget=read.number(raw, "budget", where),
+        started=read.text(raw, "started", where),
+        error=read.text(raw, "error", where),
+    )
+
+
+def _read_measure(raw: Any) -> Measure:
+    if isinstance(raw, Mapping) and "value" in raw:
+        return Measure(raw["value"], str(raw.get("unit") or ""))
+    return Measure(raw)
+
+
+def _read_verdict(read: _Reader, raw: Any, host: str, where: str) -> Verdict:
+    raw = read.mapping(raw, where)
+    measures = read.mapping(raw.get("measures") or {}, f"{where}.measures")
+    expected = read.mapping(raw.get("expected") or {}, f"{where}.expected")
+    attempts = read.number(raw, "attempts", where)
+    return Verdict(
+        host=host,
+        id=read.text(raw, "id", where, required=True),
+        status=read.choice(raw, "status", where, STATUSES),
+        title=read.text(raw, "title", where),
+        probe=read.text(raw, "probe", where),
+        required=read.flag(raw, "required", where, True),
+        reason=read.text(raw, "reason", where),
+        measures={str(name): _read_measure(one) for name, one in measures.items()},
+        expected={
+            str(level): {str(name): str(one) for name, one in read.mapping(said or {}, f"{where}.expected.{level}").items()}
+            for level, said in expected.items()
+        },
+        proof=dict(read.mapping(raw.get("proof") or {}, f"{where}.proof")),
+        attempts=1 if attempts is None else int(attempts),
+        started=read.text(raw, "started", where),
+        duration=read.number(raw, "duration", where),
+        tags=tuple(read.texts(raw.get("tags"), f"{where}.tags")),
+    )
+
+
+def _read_verdicts(read: _Reader, raw: Mapping[str, Any], host: str, where: str) -> tuple[Verdict, ...]:
+    found = read.items(raw.get("verdicts"), f"{where}.verdicts")
+    return tuple(_read_verdict(read, one, host, f"{where}.verdicts[{index}]") for index, one in enumerate(found))
+
+
+def _read_host(read: _Reader, name: str, raw: Any, where: str) -> Host:
+    raw = read.mapping(raw, where)
+    failed = raw.get("failed")
+    failure: Failure | None = None
+    if failed:
+        failed = read.mapping(failed, f"{where}.failed")
+        failure = Failure(
+            step=read.text(failed, "step", f"{where}.failed"),
+            task=read.text(failed, "task", f"{where}.failed"),
+            message=read.text(failed, "message", f"{where}.failed"),
+        )
+    steps = read.items(raw.get("steps"), f"{where}.steps")
+    return Host(
+        name=name,
+        state=read.choice(raw, "state", where, STATES),
+        # A host that does not say whether it was changed may have been.
+        changed=read.flag(raw, "changed", where, True),
+        steps=tuple(_read_step(read, one, f"{where}.steps[{index}]") for index, one in enumerate(steps)),
+        verdicts=_read_verdicts(read, raw, name, where),
+        failed=failure,
+    )
+
+
+def _read_criterion(read: _Reader, raw: Any, where: str) -> Criterion:
+    raw = read.mapping(raw, where)
+    return Criterion(
+        name=read.text(raw, "name", where, required=True),
+        required=read.flag(raw, "required", where, True),
+        met=None if raw.get("met") is None else read.flag(raw, "met", where, False),
+        detail=read.text(raw, "detail", where),
+    )
+
+
+def _read_rollback(read: _Reader, raw: Any, where: str) -> Rollback:
+    raw = read.mapping(raw, where)
+    hosts = read.mapping(raw.get("hosts") or {}, f"{where}.hosts")
+    return Rollback(
+        strategy=read.text(raw, "strategy", where, required=True),
+        to=read.text(raw, "to", where),
+        seconds=read.number(raw, "seconds", where),
+        budget=read.number(raw, "budget", where),
+        verified=read.flag(raw, "verified", where, False),
+        hosts=tuple(
+            RollbackHost(
+                name=str(name),
+                verdicts=_read_verdicts(read, read.mapping(one, f"{where}.hosts.{name}"), str(name), f"{where}.hosts.{name}"),
+                error=read.text(read.mapping(one, f"{where}.hosts.{name}"), "error", f"{where}.hosts.{name}"),
+            )
+            for name, one in hosts.items()
+        ),
+        reason=read.text(raw, "reason", where),
+    )
+
+
+def _each(read: _Reader, raw: Any, where: str) -> list[tuple[str, Any]]:
+    return [(f"{where}[{index}]", one) for index, one in enumerate(read.items(raw, where))]
+
+
+def read_run(raw: Any) -> Run:
+    """Read a run. Raises InputError with every mistake, each with the path of its key.
+
+    Keys that a report does not need are ignored: the run is written by the roles, which may know more.
+    """
+    read = _Reader()
+    raw = read.mapping(raw, "run")
+    run_id = read.text(raw, "id", "run", required=True)
+    # The id becomes the name of a directory.
+    if run_id and (not _RUN_ID.match(run_id) or run_id == "latest"):
+        read.refuse("run.id", f"expected letters, digits and . _ : + - (and not 'latest'), got {run_id!r}")
+    hosts = read.mapping(raw.get("hosts") or {}, "run.hosts")
+    rollback = raw.get("rollback")
+    decision = read.choice(raw, "decision", "run", DECISIONS)
+    if decision == "go" and rollback:
+        read.refuse("run.rollback", "a run that was rolled back cannot have ended in go")
+    run = Run(
+        id=run_id,
+        environment=read.text(raw, "environment", "run", required=True),
+        release=read.text(raw, "release", "run"),
+        previous_release=read.text(raw, "previous_release", "run"),
+        operator=read.text(raw, "operator", "run"),
+        controller=read.text(raw, "controller", "run"),
+        started=read.text(raw, "started", "run"),
+        ended=read.text(raw, "ended", "run"),
+        command=read.text(raw, "command", "run"),
+        decision=decision,
+        reasons=tuple(read.texts(raw.get("reasons"), "run.reasons")),
+        criteria=tuple(_read_criterion(read, one, where) for where, one in _each(read, raw.get("criteria"), "run.criteria")),
+        hosts=tuple(_read_host(read, str(name), one, f"run.hosts.{name}") for name, one in hosts.items()),
+        lost_hosts=tuple(read.texts(raw.get("lost_hosts"), "run.lost_hosts")),
+        rollback=_read_rollback(read, rollback, "run.rollback") if rollback else None,
+    )
+    if read.problems:
+        raise InputError(read.problems)
+    return run

@@ -1,0 +1,38 @@
+# Copyright (c) the golive.cutover contributors
+# SPDX-License-Identifier: BSD-2-Clause
+"""Which formats a report has: each is one file and one function from a run to its text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+from ansible_collections.golive.cutover.plugins.module_utils.report import decision_json, html, junit, summary_md
+from ansible_collections.golive.cutover.plugins.module_utils.report.model import Run, read_run
+from ansible_collections.golive.cutover.plugins.module_utils.report.scrub import scrubber
+
+
+class Format(NamedTuple):
+    filename: str
+    render: Callable[[Run], str]
+
+
+FORMATS: Mapping[str, Format] = {
+    "decision_json": Format("decision.json", decision_json.render),
+    "junit": Format("junit.xml", junit.render),
+    "summary_md": Format("summary.md", summary_md.render),
+    "html": Format("report.html", html.render),
+}
+
+
+def read_scrubbed(raw: Any, secrets: Iterable[str]) -> Run:
+    """Read a run from which every secret has been taken out. Raises InputError.
+
+    Scrubbing comes first: once a value is escaped for HTML or XML, it can no longer be found.
+    """
+    return read_run(scrubber(secrets)(raw))
+
+
+def render(run: Run, formats: Iterable[str]) -> dict[str, str]:
+    """The files of a report: file name to content."""
+    return {FORMATS[name].filename: FORMATS[name].render(run) for name in formats}
