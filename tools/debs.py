@@ -40,7 +40,7 @@ CACHE = ROOT / ".cache"
 DEBIAN_SUITES = ("bullseye", "bookworm", "trixie", "forky", "sid")
 
 #: Raised when the meaning of what is written to the cache changes, so that older caches are made anew.
-LAYOUT = 4
+LAYOUT = 5
 
 #: Package lists older than this are refreshed before the next download.
 LISTS_AGE = 24 * 3600.0
@@ -276,7 +276,7 @@ class Apt:
                 raise DebsError(f"the source of {self.extra_suite} cannot be derived from the sources in /etc/apt")
             lines = [derived.line()] if self.empty_status else [*lines, derived.line()]
             preferences = f"Package: *\nPin: release n={self.extra_suite}\nPin-Priority: 100\n"
-        for name in ("etc/none", "state/lists/partial", "cache/archives/partial", "dpkg"):
+        for name in ("etc/none", "state/lists/partial", "cache/archives/partial", "cache/none/partial", "dpkg"):
             (self.home / name).mkdir(parents=True, exist_ok=True)
         changed = _write(self.home / "etc/sources.list", "\n".join(dict.fromkeys(lines)) + "\n")
         _write(self.home / "etc/preferences", preferences)
@@ -348,7 +348,8 @@ class Apt:
         for attempt in (1, 2):
             try:
                 self.update(force=attempt == 2)
-                planned = self.run("install", "--print-uris", "--yes", *names)
+                # An archive that is there already is not printed: plan as if there were none.
+                planned = self.run("install", f"-oDir::Cache::archives={self.home}/cache/none", "--print-uris", "--yes", *names)
                 self.run("install", "--download-only", "--yes", *names)
                 archives = [self.home / "cache/archives" / name for name in archive_names(planned)]
                 missing = [a.name for a in archives if not a.exists()]
@@ -493,7 +494,7 @@ def wrapper(name: str, command: str, root: Path | None) -> str:
         elif paths:
             joined = shlex.quote(":".join(paths))
             lines.append(f"LD_LIBRARY_PATH={joined}${{LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}}; export LD_LIBRARY_PATH")
-        if name in ("docker", "dockerd", "containerd", "iptables"):
+        if name in ("docker", "dockerd", "containerd", "iptables", "mmdebstrap"):
             extra = f"{shlex.quote(str(root / 'usr/bin'))}:{shlex.quote(str(root / 'usr/sbin'))}"
             lines.append(f"PATH={extra}:$PATH:/usr/sbin:/sbin; export PATH")
             for modules in sorted((root / "usr/lib").glob("*-linux-gnu*/xtables")):
