@@ -4,19 +4,21 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from ansible_collections.golive.cutover.plugins.module_utils.core import options as opt
+from ansible_collections.golive.cutover.plugins.module_utils.core.errors import ProbeError
 from ansible_collections.golive.cutover.plugins.module_utils.core.options import Option
+from ansible_collections.golive.cutover.plugins.module_utils.probes import _net
 from ansible_collections.golive.cutover.plugins.module_utils.probes.base import Context, Observation, Probe
 
 
 class TcpProbe(Probe):
     """Opens one TCP connection and closes it.
 
-    A refused connection is an answer (``open`` is false); a name that does not resolve, or no answer in time, is one too.
+    A refused connection is an answer: ``open`` is false. Silence, a name that does not resolve or a host without a
+    route are not: a check that wants a port closed must not pass because the network is broken.
     """
 
     name = "tcp"
@@ -28,12 +30,21 @@ class TcpProbe(Probe):
 
     def look(self, options: Mapping[str, Any], context: Context) -> Observation:
         begun = context.clock()
-        observation = Observation(proof={"connections": 1})
+        where = f"{options['host']}:{options['port']}"
         try:
-            with socket.create_connection((options["host"], options["port"]), timeout=context.remaining()):
-                observation.measures = {"open": True, "latency": context.clock() - begun}
+            connection = _net.connect(options["host"], options["port"], context)
+        except ConnectionRefusedError:
+            return Observation(
+                measures={"open": False},
+                proof={"connections": 1, "answer": "refused"},
+                missing={"latency": "no connection: refused"},
+            )
         except OSError as error:
-            observation.measures = {"open": False}
-            observation.missing = {"latency": f"no connection: {error.strerror or error}"}
-            observation.proof["error"] = str(error.strerror or error)
-        return observation
+            raise ProbeError(f"{where}: {_net.describe(error)}") from error
+        latency = context.clock() - begun
+        peer = connection.getpeername()
+        connection.close()
+        return Observation(
+            measures={"open": True, "latency": latency},
+            proof={"connections": 1, "answer": "accepted", "address": str(peer[0])},
+        )
