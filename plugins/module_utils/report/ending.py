@@ -91,14 +91,15 @@ def ending(run: Run) -> Ending:
     if rollback is None:
         sentence = f"{release[0].upper()}{release[1:]} was refused, but it is still in place on {_names(changed)}: nothing was rolled back."
         return Ending(kind, "NO-GO, NOT ROLLED BACK", sentence, (announce, text.one_line(again), verify, *lost))
-    took = f"in {text.against_budget(rollback.seconds, rollback.budget)}"
+    allowed = "" if rollback.budget is None else f" ({text.duration(rollback.budget)} allowed)"
+    took = f"in {text.duration(rollback.seconds)}{allowed}"
     if kind == ROLLED_BACK:
         proof = Counter(verdict.status for verdict in rollback.verdicts)
         checks = f" by {text.count(sum(proof.values()), 'check')}" if proof else ""
         return Ending(kind, "NO-GO", f"{environment} was rolled back to {target} {took}, verified{checks}.", lost)
     if kind == UNVERIFIED:
         sentence = f"{environment} was rolled back to {target} {took}, but it could NOT be verified that it works."
-        first = "Look at the failed checks of the rollback below: they say what does not work on the previous release."
+        first = "Look at the failed checks of the rollback: they say what does not work on the previous release."
         return Ending(kind, "ROLLBACK NOT VERIFIED", sentence, (announce, first, verify, *lost))
     failed = [host.name for host in rollback.errors] + uncovered(run)
     sentence = f"{environment} is NOT back on {target}: the rollback failed on {_names(failed)} after {text.duration(rollback.seconds)}."
@@ -142,7 +143,7 @@ def closing_lines(run: Run, report: str = "") -> list[str]:
     """The last lines on the terminal. ``report`` is where the report lies, as the operator can open it."""
     end = ending(run)
     several = len(run.hosts) > 1
-    lines = [_RULE] if end.loud else []
+    lines: list[str] = []
     if run.decision == "go":
         lines += [f"{end.headline}: {end.sentence}"]
         lines += [f"  {reason}" for reason in plain_reasons(run)]
@@ -153,17 +154,18 @@ def closing_lines(run: Run, report: str = "") -> list[str]:
         lines += [f"NO-GO: {_release(run.release)} was refused."]
         lines += [f"  - {reason}" for reason in plain_reasons(run)]
         lines += [
-            text.one_line(f"  {host.name} ended in step {host.failed.step or '?'}: {host.failed.message or host.failed.task}")
+            "  " + text.one_line(f"{host.name} ended in step {host.failed.step or '?'}: {host.failed.message or host.failed.task}")
             for host in run.hosts
             if host.failed
         ]
         checks = _check_lines(run.verdicts, several)
         if checks:
             lines += ["What failed:", *checks]
+        lines += [_RULE] if end.loud else []
         lines += [f"{end.headline}: {end.sentence}" if end.loud else end.sentence]
         if run.rollback is not None:
-            lines += [text.one_line(f"  {host.name}: {host.error}") for host in run.rollback.errors]
-            lines += [text.one_line(f"  {host}: the rollback did not reach it") for host in uncovered(run)]
+            lines += ["  " + text.one_line(f"{host.name}: {host.error}") for host in run.rollback.errors]
+            lines += ["  " + text.one_line(f"{host}: the rollback did not reach it") for host in uncovered(run)]
             lines += _check_lines(run.rollback.verdicts, several)
     if end.todo:
         lines += ["What to do now:"]

@@ -5,12 +5,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any, TypeVar
 
 from ansible_collections.golive.cutover.plugins.module_utils.core.errors import InputError, Problem
+from ansible_collections.golive.cutover.plugins.module_utils.report.scrub import scrubber
 
 STATUSES = ("fail", "inconclusive", "warn", "skip", "pass")
 """What can become of a check, worst first."""
@@ -207,10 +208,14 @@ def worst_first(verdicts: Iterable[Verdict]) -> list[Verdict]:
 
 
 class _Reader:
-    """Reads values out of mappings and remembers every mistake with the path of its key."""
+    """Reads values out of mappings and remembers every mistake with the path of its key.
 
-    def __init__(self) -> None:
+    Every value that somebody else wrote goes through ``clean``; the words of our own (statuses, states) do not.
+    """
+
+    def __init__(self, clean: Callable[[Any], Any]) -> None:
         self.problems: list[Problem] = []
+        self.clean = clean
 
     def refuse(self, where: str, message: str) -> None:
         self.problems.append(Problem(where, message))
@@ -238,13 +243,15 @@ class _Reader:
         if isinstance(value, (Mapping, list, tuple)):
             self.refuse(f"{where}.{key}", f"expected a text, got {_short(value)}")
             return ""
-        return str(value)
+        return str(self.clean(str(value)))
 
     def choice(self, raw: Mapping[str, Any], key: str, where: str, allowed: Sequence[str]) -> str:
-        value = self.text(raw, key, where, required=True)
-        if value and value not in allowed:
-            self.refuse(f"{where}.{key}", f"expected one of {', '.join(allowed)}, got {value!r}")
-        return value if value in allowed else allowed[0]
+        value = raw.get(key)
+        if value in allowed:
+            return str(value)
+        message = f"expected one of {', '.join(allowed)}, got {_short(value)}" if value else "is missing"
+        self.refuse(f"{where}.{key}", message)
+        return allowed[0]
 
     def flag(self, raw: Mapping[str, Any], key: str, where: str, default: bool) -> bool:
         value = raw.get(key)
@@ -274,7 +281,11 @@ class _Reader:
         return number
 
     def texts(self, raw: Any, where: str) -> list[str]:
-        return [str(one) for one in self.items(raw, where)]
+        return [str(self.clean(str(one))) for one in self.items(raw, where)]
+
+    def name(self, raw: Any) -> str:
+        """A key of a mapping, as a name."""
+        return str(self.clean(str(raw)))
 
 
 def _short(value: Any) -> str:
@@ -294,10 +305,10 @@ def _read_step(read: _Reader, raw: Any, where: str) -> Step:
     )
 
 
-def _read_measure(raw: Any) -> Measure:
+def _read_measure(read: _Reader, raw: Any) -> Measure:
     if isinstance(raw, Mapping) and "value" in raw:
-        return Measure(raw["value"], str(raw.get("unit") or ""))
-    return Measure(raw)
+        return Measure(read.clean(raw["value"]), str(raw.get("unit") or ""))
+    return Measure(read.clean(raw))
 
 
 def _read_verdict(read: _Reader, raw: Any, host: str, where: str) -> Verdict:
@@ -313,12 +324,12 @@ def _read_verdict(read: _Reader, raw: Any, host: str, where: str) -> Verdict:
         probe=read.text(raw, "probe", where),
         required=read.flag(raw, "required", where, True),
         reason=read.text(raw, "reason", where),
-        measures={str(name): _read_measure(one) for name, one in measures.items()},
+        measures={read.name(name): _read_measure(read, one) for name, one in measures.items()},
         expected={
-            str(level): {str(name): str(one) for name, one in read.mapping(said or {}, f"{where}.expected.{level}").items()}
+            str(level): {read.name(name): read.name(one) for name, one in read.mapping(said or {}, f"{where}.expected.{level}").items()}
             for level, said in expected.items()
         },
-        proof=dict(read.mapping(raw.get("proof") or {}, f"{where}.proof")),
+        proof=read.clean(dict(read.mapping(raw.get("proof") or {}, f"{where}.proof"))),
         attempts=1 if attempts is None else int(attempts),
         started=read.text(raw, "started", where),
         duration=read.number(raw, "duration", where),
@@ -375,8 +386,8 @@ def _read_rollback(read: _Reader, raw: Any, where: str) -> Rollback:
         verified=read.flag(raw, "verified", where, False),
         hosts=tuple(
             RollbackHost(
-                name=str(name),
-                verdicts=_read_verdicts(read, read.mapping(one, f"{where}.hosts.{name}"), str(name), f"{where}.hosts.{name}"),
+                name=read.name(name),
+                verdicts=_read_verdicts(read, read.mapping(one, f"{where}.hosts.{name}"), read.name(name), f"{where}.hosts.{name}"),
                 error=read.text(read.mapping(one, f"{where}.hosts.{name}"), "error", f"{where}.hosts.{name}"),
             )
             for name, one in hosts.items()
@@ -389,14 +400,17 @@ def _each(read: _Reader, raw: Any, where: str) -> list[tuple[str, Any]]:
     return [(f"{where}[{index}]", one) for index, one in enumerate(read.items(raw, where))]
 
 
-def read_run(raw: Any) -> Run:
-    """Read a run. Raises InputError with every mistake, each with the path of its key.
+def read_run(raw: Any, secrets: Iterable[str] = ()) -> Run:
+    """Read a run, with every secret taken out. Raises InputError with every mistake, each with the path of its key.
 
+    Secrets go before anything is rendered: once a value is escaped for HTML or XML, it can no longer be found.
     Keys that a report does not need are ignored: the run is written by the roles, which may know more.
     """
-    read = _Reader()
+    read = _Reader(scrubber(secrets))
     raw = read.mapping(raw, "run")
-    run_id = read.text(raw, "id", "run", required=True)
+    run_id = str(raw.get("id") or "")
+    if not run_id:
+        read.refuse("run.id", "is missing")
     # The id becomes the name of a directory.
     if run_id and (not _RUN_ID.match(run_id) or run_id == "latest"):
         read.refuse("run.id", f"expected letters, digits and . _ : + - (and not 'latest'), got {run_id!r}")
@@ -418,7 +432,7 @@ def read_run(raw: Any) -> Run:
         decision=decision,
         reasons=tuple(read.texts(raw.get("reasons"), "run.reasons")),
         criteria=tuple(_read_criterion(read, one, where) for where, one in _each(read, raw.get("criteria"), "run.criteria")),
-        hosts=tuple(_read_host(read, str(name), one, f"run.hosts.{name}") for name, one in hosts.items()),
+        hosts=tuple(_read_host(read, read.name(name), one, f"run.hosts.{name}") for name, one in hosts.items()),
         lost_hosts=tuple(read.texts(raw.get("lost_hosts"), "run.lost_hosts")),
         rollback=_read_rollback(read, rollback, "run.rollback") if rollback else None,
     )

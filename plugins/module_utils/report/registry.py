@@ -5,11 +5,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ansible_collections.golive.cutover.plugins.module_utils.report import decision_json, html, junit, summary_md
-from ansible_collections.golive.cutover.plugins.module_utils.report.model import Run, read_run
-from ansible_collections.golive.cutover.plugins.module_utils.report.scrub import scrubber
+from ansible_collections.golive.cutover.plugins.module_utils.report.model import Run
 
 
 class Format(NamedTuple):
@@ -23,14 +22,6 @@ FORMATS: Mapping[str, Format] = {
     "summary_md": Format("summary.md", summary_md.render),
     "html": Format("report.html", html.render),
 }
-
-
-def read_scrubbed(raw: Any, secrets: Iterable[str]) -> Run:
-    """Read a run from which every secret has been taken out. Raises InputError.
-
-    Scrubbing comes first: once a value is escaped for HTML or XML, it can no longer be found.
-    """
-    return read_run(scrubber(secrets)(raw))
 
 
 def render(run: Run, formats: Iterable[str]) -> dict[str, str]:
