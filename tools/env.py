@@ -177,13 +177,15 @@ def _create(venv: Path, python: Python) -> None:
 
 def pip_wheel(python: Python) -> Path:
     """Return a wheel of pip: one that came with *python* when it was unpacked, else the distribution's."""
-    complete = next((p for p in python.path.resolve().parents if p == CACHE / "debs/python"), None)
-    if complete is None:
-        with debs.locked(CACHE / "debs" / ".lock"):
-            root = debs.unpack("pip", debs.BUNDLES["pip"])
+    unpacked = CACHE / "debs/python"
+    if python.path.resolve().is_relative_to(unpacked):
+        places = [unpacked / "usr/share/python-wheels"]
     else:
-        root = complete
-    for directory in (root / "usr/share/python-wheels", Path("/usr/share/python-wheels")):
+        places = [Path("/usr/share/python-wheels")]
+        if not any(places[0].glob("pip-*.whl")):
+            with debs.locked(CACHE / "debs/.lock"):
+                places = [debs.unpack("pip", debs.BUNDLES["pip"]) / "usr/share/python-wheels"]
+    for directory in places:
         for wheel in sorted(directory.glob("pip-*.whl")):
             return wheel
     raise EnvError(f"this Python has no pip: install python{python.version[0]}.{python.version[1]}-venv")

@@ -27,10 +27,14 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import debs  # noqa: E402
 import docker_engine  # noqa: E402
+import env  # noqa: E402
 
 RECIPES = debs.ROOT / "tests/images"
 WORK = debs.CACHE / "images"
 LABEL = "golive.recipe"
+
+#: Raised when this file changes what an image holds.
+LAYOUT = 1
 
 #: image -> requirement sets that it needs, and in which form ("site": installed, "wheels": to be installed)
 PYTHON_PACKAGES: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -54,7 +58,7 @@ def codename() -> str:
 
 def recipe_digest(name: str) -> str:
     """Return what identifies the content of an image: its files, its requirements, and its base."""
-    parts = [codename(), os.uname().machine, Path(__file__).read_text(encoding="utf-8")]
+    parts = [str(LAYOUT), codename(), os.uname().machine]
     parts += [p.read_text(encoding="utf-8") for p in sorted((RECIPES / name).iterdir()) if p.is_file()]
     for requirements in PYTHON_PACKAGES.get(name, ("", ()))[1]:
         parts.append((debs.ROOT / f"requirements/{requirements}.txt").read_text(encoding="utf-8"))
@@ -107,27 +111,42 @@ def build_base() -> None:
     archive.unlink()
 
 
-def image_python() -> tuple[int, int]:
+def image_python() -> tuple[int, int, int]:
     """Return the version of the base image's Python."""
-    code = "import sys; print(*sys.version_info[:2])"
+    code = "import sys; print(*sys.version_info[:3])"
     command = [str(debs.CACHE / "bin/docker"), "run", "--rm", "--network", "none", "golive-test/base", "python3", "-c", code]
-    major, minor = run(command, "python3 in the base image").split()
-    return int(major), int(minor)
+    major, minor, micro = run(command, "python3 in the base image").split()[-3:]
+    return int(major), int(minor), int(micro)
 
 
-def fetch_packages(form: str, sets: Sequence[str], target: Path, version: tuple[int, int]) -> None:
-    """Download Python packages for the Python of the image, whatever Python this runs on."""
-    machine = os.uname().machine
-    short = f"{version[0]}{version[1]}"
+def same_python(version: tuple[int, int, int]) -> env.Python | None:
+    """Return the distribution's own Python if it is the very version that the image has, as it mostly is."""
+    code = f"import sys; sys.exit(sys.version_info[:3] != {version})"
+    done = subprocess.run(["/usr/bin/python3", "-I", "-c", code], capture_output=True)
+    return env.Python(version[:2], Path("/usr/bin/python3")) if done.returncode == 0 else None
+
+
+def fetch_packages(form: str, sets: Sequence[str], target: Path, version: tuple[int, int, int]) -> None:
+    """Download Python packages for the Python of the image.
+
+    pip judges conditions such as ``python_full_version < "3.11.3"`` by the Python that it runs on, even when it
+    downloads for another. So it runs on the same version where the machine has it; elsewhere the two libraries that
+    such conditions add for older Pythons are asked for by name.
+    """
     verb = ["install", "--no-compile", f"--target={target}"] if form == "site" else ["download", f"--dest={target}"]
-    command = [sys.executable, "-m", "pip", "-q", *verb, "--disable-pip-version-check", "--only-binary=:all:"]
-    command += [f"--python-version={version[0]}.{version[1]}", "--implementation=cp"]
-    command += [f"--abi={abi}" for abi in (f"cp{short}", "abi3", "none")]
-    tags = ("manylinux_2_34", "manylinux_2_31", "manylinux_2_28", "manylinux_2_17", "manylinux2014", "linux")
-    command += [f"--platform={tag}_{machine}" for tag in tags] + ["--platform=any"]
+    options = ["-q", *verb, "--disable-pip-version-check", "--no-input", "--only-binary=:all:"]
     for requirements in sets:
-        command += ["-r", str(debs.ROOT / f"requirements/{requirements}.txt")]
-    run(command, "pip")
+        options += ["-r", str(debs.ROOT / f"requirements/{requirements}.txt")]
+    python = same_python(version)
+    if python is not None:
+        run([str(python.path), f"{env.pip_wheel(python)}/pip", *options], "pip")
+        return
+    machine, short = os.uname().machine, f"{version[0]}{version[1]}"
+    options += [f"--python-version={version[0]}.{version[1]}", "--implementation=cp"]
+    options += [f"--abi={abi}" for abi in (f"cp{short}", "abi3", "none")]
+    tags = ("manylinux_2_34", "manylinux_2_31", "manylinux_2_28", "manylinux_2_17", "manylinux2014", "linux")
+    options += [f"--platform={tag}_{machine}" for tag in tags] + ["--platform=any", "async-timeout", "typing-extensions"]
+    run([sys.executable, "-m", "pip", *options], "pip")
 
 
 def build(name: str) -> None:
