@@ -1,0 +1,227 @@
+# Copyright (c) the golive.cutover contributors
+# SPDX-License-Identifier: BSD-2-Clause
+"""A run: its plan, validated before anything is touched, and the record that decision and report are made from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ansible_collections.golive.cutover.plugins.module_utils.core import options as opt
+from ansible_collections.golive.cutover.plugins.module_utils.core.checks import Check, read_checks, select
+from ansible_collections.golive.cutover.plugins.module_utils.core.errors import InputError, Problem
+from ansible_collections.golive.cutover.plugins.module_utils.core.gate import Policy, read_policy
+from ansible_collections.golive.cutover.plugins.module_utils.core.options import Option
+from ansible_collections.golive.cutover.plugins.module_utils.probes.base import Probe
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
+ENDED = ("done", "failed")
+"""The states of a host that got to an end. In any other state it was lost on the way."""
+
+
+def name(value: Any) -> str:
+    """A name that can also be a directory: letters, digits, dot, dash and underscore."""
+    if not isinstance(value, str) or not NAME.match(value):
+        raise ValueError(f"expected letters, digits, dots, dashes and underscores (it names a directory too), got {value!r}")
+    return value
+
+
+def _checks_of_step(value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping) or set(value) != {"tags"}:
+        raise ValueError(f"expected {{tags: [...]}}, got {value!r}")
+    tags = opt.list_of(opt.text)(value["tags"])
+    if not tags:
+        raise ValueError("names no tag")
+    return {"tags": tags}
+
+
+STEP_OPTIONS: Mapping[str, Option] = {
+    "name": Option(name, "the name of the step", required=True),
+    "budget": Option(opt.duration, "the time that it may take"),
+    "over_budget": Option(opt.choice("warn", "fail"), "what a step that took longer means", default="warn"),
+    "role": Option(opt.text, "the role that does the step"),
+    "checks": Option(_checks_of_step, "the checks that the step asks"),
+}
+PLAN_OPTIONS: Mapping[str, Option] = {
+    "environment": Option(name, "what is cut over", required=True),
+    "release": Option(name, "the release to deploy"),
+    "steps": Option(opt.anything, "the steps, in order", default=[]),
+    "checks": Option(opt.anything, "the checks", default=[]),
+    "gate": Option(opt.anything, "the policy of the gate", default={}),
+    "secrets": Option(opt.anything, "names of the secrets", default=[]),
+    "store": Option(opt.text, "URL of the store"),
+    "lock_lease": Option(opt.duration, "lease of the lock"),
+}
+
+
+def _read_steps(raw: Any, checks: Sequence[Check] | None, problems: list[Problem]) -> None:
+    if not isinstance(raw, Sequence) or isinstance(raw, str):
+        problems.append(Problem("cutover_steps", f"expected a list, got {raw!r}"))
+        return
+    seen: set[str] = set()
+    for index, one in enumerate(raw):
+        label = one.get("name", index) if isinstance(one, Mapping) else index
+        where = f"cutover_steps[{label}]"
+        clean = opt.read_options(one, STEP_OPTIONS, where, problems)
+        if (clean["role"] is None) == (clean["checks"] is None):
+            problems.append(Problem(where, "expected either a role or checks"))
+        if clean["name"] in seen:
+            problems.append(Problem(where, "the name stands twice"))
+        seen.add(clean["name"])
+        if clean["checks"] and checks is not None and not select(checks, clean["checks"]["tags"]):
+            tags = ", ".join(clean["checks"]["tags"])
+            problems.append(Problem(where, f"no check carries the tag {tags}, so the step would pass on no evidence"))
+
+
+def _read_gate(raw: Any, checks: Sequence[Check] | None, steps: Sequence[str], problems: list[Problem]) -> Policy:
+    try:
+        policy = read_policy(raw, "cutover_gate")
+    except InputError as error:
+        problems.extend(error.problems)
+        return Policy()
+    for index, criterion in enumerate(policy.criteria):
+        where = f"cutover_gate.criteria[{index}]"
+        if checks is not None:
+            ids = {check.id for check in checks}
+            problems.extend(
+                Problem(f"{where}.checks", f"there is no check {one!r}") for one in criterion.checks if one not in ids
+            )
+            if criterion.tags and not select(checks, criterion.tags):
+                problems.append(Problem(f"{where}.tags", f"no check carries any of {', '.join(criterion.tags)}"))
+        problems.extend(
+            Problem(f"{where}.steps", f"there is no step {one!r}") for one in criterion.steps if one not in steps
+        )
+    return policy
+
+
+def plan_problems(plan: Mapping[str, Any], probes: Mapping[str, Probe], always: Sequence[str] = ("preflight",)) -> list[str]:
+    """Every mistake in a plan, as lines that name the variable and what was expected. ``always``: steps that need no entry."""
+    problems: list[Problem] = []
+    clean = opt.read_options(plan, PLAN_OPTIONS, "cutover", problems)
+    checks: list[Check] | None = None
+    try:
+        checks = read_checks(clean["checks"] or [], probes, dict.fromkeys(clean["secrets"] or [], "-"))
+    except InputError as error:
+        problems.extend(error.problems)
+    _read_steps(clean["steps"], checks, problems)
+    steps = [str(one.get("name")) for one in clean["steps"] or [] if isinstance(one, Mapping)]
+    _read_gate(clean["gate"], checks, [*always, *steps], problems)
+    return [str(problem).replace("cutover.", "cutover_", 1) for problem in problems]
+
+
+def waves(hosts: Sequence[str], serial: Any) -> list[list[str]]:
+    """Hosts in waves. ``serial``: a number, a percentage of all hosts, or a list of them; the last one repeats.
+
+    >>> waves(["a", "b", "c"], [1, "100%"])
+    [['a'], ['b', 'c']]
+    """
+    sizes = [_wave_size(one, len(hosts)) for one in (serial if isinstance(serial, list) else [serial])]
+    if not sizes:
+        raise InputError([Problem("cutover_serial", "expected a number, a percentage, or a list of them, got an empty list")])
+    rest, found = list(hosts), []
+    while rest:
+        size = sizes[min(len(found), len(sizes) - 1)]
+        found.append(rest[:size])
+        rest = rest[size:]
+    return found
+
+
+def _wave_size(value: Any, hosts: int) -> int:
+    text = str(value).strip()
+    number = text[:-1].strip() if text.endswith("%") else text
+    if not number.isdigit() or int(number) < 1:
+        message = f"expected a number of at least 1 or a percentage such as 25%, or a list of them, got {value!r}"
+        raise InputError([Problem("cutover_serial", message)])
+    return max(1, hosts * int(number) // 100) if text.endswith("%") else int(number)
+
+
+def stopped(outcomes: Mapping[str, Mapping[str, Any] | None], hosts: Sequence[str], alive: Sequence[str]) -> list[str]:
+    """The hosts that have failed or were lost so far; ``alive`` are the hosts that the play still has."""
+    return [host for host in hosts if host not in alive or (outcomes.get(host) or {}).get("failed")]
+
+
+def _outcome_failure(outcome: Mapping[str, Any]) -> Mapping[str, Any]:
+    step = outcome.get("step")
+    where = f"in or after the step {step}" if step else "before its first step"
+    return {"step": step or "-", "task": None, "message": f"the host was lost {where} (unreachable)"}
+
+
+def evidence(outcomes: Mapping[str, Mapping[str, Any] | None], hosts: Sequence[str]) -> dict[str, Any]:
+    """What the gate is given: for each host what became of it. A host that got to no end is failed here."""
+    found: dict[str, Any] = {}
+    for host in hosts:
+        outcome = outcomes.get(host)
+        if outcome is None:
+            continue
+        of_host = {key: outcome.get(key) for key in ("asked", "verdicts", "steps", "failed", "state", "changed")}
+        if outcome.get("state") not in ENDED:
+            of_host["failed"] = outcome.get("failed") or _outcome_failure(outcome)
+            of_host["state"] = "lost"
+        found[host] = of_host
+    return found
+
+
+def lost_hosts(outcomes: Mapping[str, Mapping[str, Any] | None], hosts: Sequence[str]) -> list[str]:
+    """The hosts of which no end is known."""
+    return [host for host in hosts if (outcomes.get(host) or {}).get("state") not in ENDED]
+
+
+def rollback_summary(undone: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """How a rollback ended on one host, without its verdicts; None when there was none."""
+    if not undone:
+        return None
+    return {key: undone.get(key) for key in ("strategy", "to", "seconds", "budget", "verified", "error")}
+
+
+def _rollback(
+    outcomes: Mapping[str, Mapping[str, Any] | None], undone: Mapping[str, Mapping[str, Any] | None], hosts: Sequence[str]
+) -> dict[str, Any] | None:
+    """The rollback over all hosts: verified only when every host that was changed is rolled back and verified."""
+    changed = [host for host in hosts if (outcomes.get(host) or {}).get("changed")]
+    done = {host: dict(undone[host] or {}) for host in hosts if undone.get(host)}
+    for host in changed:
+        if host not in done:
+            done[host] = {"verified": False, "error": "the host was changed and could not be reached for the rollback", "verdicts": []}
+    if not done:
+        return None
+    seconds = [float(one["seconds"]) for one in done.values() if one.get("seconds") is not None]
+    first = next((one for one in done.values() if one.get("strategy")), {})
+    return {
+        "strategy": first.get("strategy") or "none",
+        "to": first.get("to"),
+        "seconds": max(seconds) if seconds else None,
+        "budget": first.get("budget"),
+        "verified": all(one.get("verified") is True for one in done.values()),
+        "hosts": done,
+    }
+
+
+def run_record(
+    run: Mapping[str, Any],
+    decided: Mapping[str, Any],
+    outcomes: Mapping[str, Mapping[str, Any] | None],
+    undone: Mapping[str, Mapping[str, Any] | None],
+    ended: str,
+) -> dict[str, Any]:
+    """The whole record of a run, as the report takes it; ``problems`` are those of closing it."""
+    hosts: Sequence[str] = run["hosts"]
+    decision = decided.get("decision", "no_go")
+    seen = evidence(outcomes, hosts)
+    previous = [one for one in ((outcomes.get(host) or {}).get("previous_release") for host in hosts) if one]
+    problems = [
+        f"{host}: {one['close_error']}" for host in hosts if (one := outcomes.get(host) or {}) and one.get("close_error")
+    ]
+    rolls_back = run.get("kind") == "rollback" or decision != "go"
+    return {
+        **{key: run.get(key) for key in ("id", "kind", "environment", "release", "reason", "started", "operator", "controller")},
+        "ended": ended,
+        "previous_release": previous[0] if previous else None,
+        "decision": decision,
+        "reasons": list(decided.get("reasons", ["no decision was reached"])) + problems,
+        "criteria": list(decided.get("criteria", [])),
+        "hosts": seen,
+        "lost_hosts": lost_hosts(outcomes, hosts),
+        "rollback": _rollback(outcomes, undone, hosts) if rolls_back else None,
+        "problems": problems,
+    }
