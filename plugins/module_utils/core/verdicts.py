@@ -122,7 +122,10 @@ def verdict(
 ) -> dict[str, Any]:
     """The record of a verdict, as `design` describes it. Measures are in base units; duration in seconds."""
     measures: dict[str, Mapping[str, Any]] = {}
+    judged = {measure for rows in check.thresholds.values() for measure in rows}
     for name, value in observation.measures.items():
+        if isinstance(value, str) and name not in judged:
+            continue  # a whole page, or a header that nobody asked about, is no evidence and may hold what is private
         kind = kind_of_measure(name, check.kinds) or "any"
         short = value[:500] if isinstance(value, str) else value
         measures[name] = {"value": short, "unit": units.BASE_UNITS[kind]}

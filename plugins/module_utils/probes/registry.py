@@ -12,12 +12,14 @@ from collections.abc import Mapping
 
 from ansible_collections.golive.cutover.plugins.module_utils.probes.base import Probe
 from ansible_collections.golive.cutover.plugins.module_utils.probes.http import HttpProbe
+from ansible_collections.golive.cutover.plugins.module_utils.probes.scenario import ScenarioProbe
 from ansible_collections.golive.cutover.plugins.module_utils.probes.tcp import TcpProbe
 
 PROBES: Mapping[str, Probe] = {
     probe.name: probe
     for probe in (
         HttpProbe(),
+        ScenarioProbe(),
         TcpProbe(),
     )
 }
