@@ -1,6 +1,6 @@
 # Copyright (c) the golive.cutover contributors
 # SPDX-License-Identifier: BSD-2-Clause
-"""``decision.json``: the run for programs. The order of the keys is fixed, so that two files can be compared line by line."""
+"""``decision.json``: the run for programs. The order of its keys is fixed, so that two can be compared."""
 
 from __future__ import annotations
 
@@ -10,7 +10,14 @@ from collections.abc import Iterable
 from typing import Any
 
 from ansible_collections.golive.cutover.plugins.module_utils.report import ending
-from ansible_collections.golive.cutover.plugins.module_utils.report.model import STATUSES, Host, Rollback, Run, Step, Verdict
+from ansible_collections.golive.cutover.plugins.module_utils.report.model import (
+    STATUSES,
+    Host,
+    Rollback,
+    Run,
+    Step,
+    Verdict,
+)
 
 SCHEMA_VERSION = 1
 """Raised when a key is taken away or changes its meaning; new keys do not raise it."""
@@ -62,7 +69,9 @@ def _host(host: Host) -> dict[str, Any]:
     return {
         "state": host.state,
         "changed": host.changed,
-        "failed": None if host.failed is None else {
+        "failed": None
+        if host.failed is None
+        else {
             "step": host.failed.step,
             "task": host.failed.task,
             "message": host.failed.message,
@@ -80,7 +89,10 @@ def _rollback(run: Run, rollback: Rollback) -> dict[str, Any]:
         "verified": rollback.verified,
         "reason": rollback.reason,
         "counts": _counts(rollback.verdicts),
-        "hosts": {host.name: {"error": host.error or None} for host in sorted(rollback.hosts, key=lambda one: one.name)},
+        "hosts": {
+            host.name: {"verified": host.verified, "error": host.error or None}
+            for host in sorted(rollback.hosts, key=lambda one: one.name)
+        },
         "hosts_missing": ending.uncovered(run),
         "verdicts": [_verdict(verdict) for verdict in rollback.verdicts],
     }
@@ -94,6 +106,7 @@ def as_mapping(run: Run) -> dict[str, Any]:
         "decision": run.decision,
         "ending": end.kind,
         "run": run.id,
+        "kind": run.kind,
         "environment": run.environment,
         "release": run.release or None,
         "previous_release": run.previous_release or None,
@@ -107,6 +120,8 @@ def as_mapping(run: Run) -> dict[str, Any]:
         "operator": run.operator or None,
         "controller": run.controller or None,
         "command": run.command or None,
+        "reason": run.reason or None,
+        "problems": list(run.problems),
         "criteria": [
             {"name": one.name, "required": one.required, "met": one.met, "detail": one.detail} for one in run.criteria
         ],

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ansible_collections.golive.cutover.plugins.module_utils.report import text
@@ -47,15 +48,14 @@ def uncovered(run: Run) -> list[str]:
 
 
 def rollback_kind(run: Run) -> str:
-    """What became of the rollback. It is only called done when every changed host is in it and nothing speaks against it."""
+    """What became of the rollback. It is done only when every changed host is in it and nothing speaks against it."""
     rollback = run.rollback
     if rollback is None:
-        return NOT_ROLLED_BACK if any(host.changed for host in run.hosts) else UNTOUCHED
+        return NOT_ROLLED_BACK if any(host.changed for host in run.hosts) and run.kind != "verify" else UNTOUCHED
     if rollback.errors or uncovered(run):
         return ROLLBACK_FAILED
-    if not rollback.verified or any(verdict.blocks for verdict in rollback.verdicts):
-        return UNVERIFIED
-    return ROLLED_BACK
+    doubted = not all(host.verified for host in rollback.hosts) or any(verdict.blocks for verdict in rollback.verdicts)
+    return UNVERIFIED if doubted or not rollback.verified or not rollback.hosts else ROLLED_BACK
 
 
 def _release(release: str) -> str:
@@ -72,39 +72,65 @@ def _names(hosts: list[str]) -> str:
     return text.one_line(", ".join(hosts))
 
 
+def _command(playbook: str, hosts: Sequence[str] = ()) -> str:
+    limit = f" --limit {','.join(hosts)}" if hosts else ""
+    return text.one_line(f"ansible-playbook golive.cutover.{playbook}{limit}, with the same inventory and variables.")
+
+
+def _capital(sentence: str) -> str:
+    return sentence[0].upper() + sentence[1:]
+
+
+def _without_rollback(run: Run, todo: tuple[str, ...]) -> Ending:
+    """A run that neither rolled back nor had to."""
+    environment, release = text.one_line(run.environment), _capital(_release(run.release))
+    if run.kind == "verify":
+        passes = "passes" if run.decision == "go" else "does not pass"
+        kind, headline = (GO, "GO") if run.decision == "go" else (UNTOUCHED, "NO-GO")
+        return Ending(kind, headline, f"{environment} {passes} its gate. Nothing was changed.", todo)
+    if run.kind == "rollback":
+        headline = "NOTHING TO ROLL BACK" if run.decision == "go" else "NOT ROLLED BACK"
+        return Ending(GO if run.decision == "go" else UNTOUCHED, headline, f"{environment} was not changed.", todo)
+    if run.decision == "go":
+        return Ending(GO, "GO", f"{release} is live on {environment}.", todo)
+    return Ending(UNTOUCHED, "NO-GO", f"{release} was stopped before {environment} was changed.", todo)
+
+
 def ending(run: Run) -> Ending:
     """How the run ended. See `Ending`."""
-    environment, release, target = text.one_line(run.environment), _release(run.release), _target(run)
-    lost = tuple(
+    environment, target = text.one_line(run.environment), _target(run)
+    after = tuple(
         f"Look at {text.one_line(host)} by hand: it was lost during the run and may be on either release."
         for host in run.lost_hosts
-    )
-    if run.decision == "go":
-        return Ending(GO, "GO", f"{release[0].upper()}{release[1:]} is live on {environment}.", lost)
+    ) + tuple(f"The run could not be closed: {text.one_line(problem)}" for problem in run.problems)
     kind, rollback = rollback_kind(run), run.rollback
-    if rollback is None and kind == UNTOUCHED:
-        return Ending(kind, "NO-GO", f"{release[0].upper()}{release[1:]} was stopped before {environment} was changed.", lost)
+    if rollback is None and (run.decision == "go" or kind == UNTOUCHED):
+        return _without_rollback(run, after)
     changed = [host.name for host in run.hosts if host.changed]
-    again = f"Run the rollback: ansible-playbook golive.cutover.rollback --limit {','.join(changed) or 'all'}, with the same inventory."
-    verify = "Then verify: ansible-playbook golive.cutover.verify, with the same inventory."
-    announce = f"Tell the team that {environment} is in an unverified state; admit no change to it until this is settled."
+    again = f"Run the rollback: {_command('rollback', changed)}"
+    verify = f"Then verify: {_command('verify')}"
+    announce = (
+        f"Tell the team that {environment} is in an unverified state; admit no change to it until this is settled."
+    )
     if rollback is None:
-        sentence = f"{release[0].upper()}{release[1:]} was refused, but it is still in place on {_names(changed)}: nothing was rolled back."
-        return Ending(kind, "NO-GO, NOT ROLLED BACK", sentence, (announce, text.one_line(again), verify, *lost))
+        still = f"was refused, but it is still in place on {_names(changed)}: nothing was rolled back."
+        sentence = f"{_capital(_release(run.release))} {still}"
+        return Ending(kind, "NO-GO, NOT ROLLED BACK", sentence, (announce, again, verify, *after))
     allowed = "" if rollback.budget is None else f" ({text.duration(rollback.budget)} allowed)"
     took = f"in {text.duration(rollback.seconds)}{allowed}"
     if kind == ROLLED_BACK:
-        proof = Counter(verdict.status for verdict in rollback.verdicts)
-        checks = f" by {text.count(sum(proof.values()), 'check')}" if proof else ""
-        return Ending(kind, "NO-GO", f"{environment} was rolled back to {target} {took}, verified{checks}.", lost)
+        checks = f" by {text.count(len(rollback.verdicts), 'check')}" if rollback.verdicts else ""
+        headline = "ROLLED BACK" if run.kind == "rollback" else "NO-GO"
+        return Ending(kind, headline, f"{environment} was rolled back to {target} {took}, verified{checks}.", after)
     if kind == UNVERIFIED:
         sentence = f"{environment} was rolled back to {target} {took}, but it could NOT be verified that it works."
         first = "Look at the failed checks of the rollback: they say what does not work on the previous release."
-        return Ending(kind, "ROLLBACK NOT VERIFIED", sentence, (announce, first, verify, *lost))
-    failed = [host.name for host in rollback.errors] + uncovered(run)
-    sentence = f"{environment} is NOT back on {target}: the rollback failed on {_names(failed)} after {text.duration(rollback.seconds)}."
-    again = f"Repair what the error says, then roll back again: ansible-playbook golive.cutover.rollback --limit {','.join(failed)}, with the same inventory."
-    return Ending(kind, "ROLLBACK FAILED", sentence, (announce, text.one_line(again), verify, *lost))
+        return Ending(kind, "ROLLBACK NOT VERIFIED", sentence, (announce, first, verify, *after))
+    failed = list(dict.fromkeys([host.name for host in rollback.errors] + uncovered(run)))
+    where = f"failed on {_names(failed)} after {text.duration(rollback.seconds)}"
+    sentence = f"{environment} is NOT back on {target}: the rollback {where}."
+    again = f"Repair what the error says, then roll back again: {_command('rollback', failed)}"
+    return Ending(kind, "ROLLBACK FAILED", sentence, (announce, again, verify, *after))
 
 
 def tally(verdicts: list[Verdict]) -> str:
@@ -112,14 +138,22 @@ def tally(verdicts: list[Verdict]) -> str:
     if not verdicts:
         return "no checks were asked"
     counts = Counter(verdict.status for verdict in verdicts)
-    words = {"pass": "passed", "warn": "warned", "fail": "failed", "inconclusive": "could not be measured", "skip": "skipped"}
-    return f"{text.count(len(verdicts), 'check')}: " + ", ".join(f"{counts[one]} {words[one]}" for one in words if counts[one])
+    words = {
+        "pass": "passed",
+        "warn": "warned",
+        "fail": "failed",
+        "inconclusive": "could not be measured",
+        "skip": "skipped",
+    }
+    return f"{text.count(len(verdicts), 'check')}: " + ", ".join(
+        f"{counts[one]} {words[one]}" for one in words if counts[one]
+    )
 
 
 def plain_reasons(run: Run) -> list[str]:
     """The reasons of the decision, one line each; a NO-GO without any says so."""
     reasons = [text.one_line(reason) for reason in run.reasons if reason.strip()]
-    return reasons or ([] if run.decision == "go" else ["The gate gave no reason."])
+    return reasons or ([] if run.decision == "go" or run.kind == "rollback" else ["The gate gave no reason."])
 
 
 def check_line(verdict: Verdict, hosts: bool) -> str:
@@ -144,17 +178,22 @@ def closing_lines(run: Run, report: str = "") -> list[str]:
     end = ending(run)
     several = len(run.hosts) > 1
     lines: list[str] = []
-    if run.decision == "go":
+    if run.decision == "go" and not end.loud:
         lines += [f"{end.headline}: {end.sentence}"]
         lines += [f"  {reason}" for reason in plain_reasons(run)]
         warned = [verdict for verdict in run.verdicts if verdict.status in ("warn", "fail", "inconclusive")]
         lines += [f"  {check_line(verdict, several)}" for verdict in worst_first(warned)[:_MOST_CHECKS]]
-        lines += [f"{text.one_line(run.id)}: {tally(run.verdicts)}; {text.duration(run.seconds)}."]
+        seen = run.rollback.verdicts if run.rollback else run.verdicts
+        lines += [f"{text.one_line(run.id)}: {tally(seen)}; {text.duration(run.seconds)}."]
     else:
-        lines += [f"NO-GO: {_release(run.release)} was refused."]
+        if run.kind == "cutover":
+            lines += [f"NO-GO: {_release(run.release)} was refused."]
         lines += [f"  - {reason}" for reason in plain_reasons(run)]
         lines += [
-            "  " + text.one_line(f"{host.name} ended in step {host.failed.step or '?'}: {host.failed.message or host.failed.task}")
+            "  "
+            + text.one_line(
+                f"{host.name} ended in step {host.failed.step or '?'}: {host.failed.message or host.failed.task}"
+            )
             for host in run.hosts
             if host.failed
         ]
@@ -162,7 +201,8 @@ def closing_lines(run: Run, report: str = "") -> list[str]:
         if checks:
             lines += ["What failed:", *checks]
         lines += [_RULE] if end.loud else []
-        lines += [f"{end.headline}: {end.sentence}" if end.loud else end.sentence]
+        # The headline of a cutover that ended quietly is the first line already.
+        lines += [end.sentence if run.kind == "cutover" and not end.loud else f"{end.headline}: {end.sentence}"]
         if run.rollback is not None:
             lines += ["  " + text.one_line(f"{host.name}: {host.error}") for host in run.rollback.errors]
             lines += ["  " + text.one_line(f"{host}: the rollback did not reach it") for host in uncovered(run)]

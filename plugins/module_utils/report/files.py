@@ -50,9 +50,9 @@ def _point(link: Path, target: str) -> None:
 
 
 def write(directory: Path, run_id: str, contents: Mapping[str, str], check_mode: bool = False) -> bool:
-    """Write the files of a run to ``directory/run_id`` and let ``directory/latest`` point there; say whether anything changed.
+    """Write the files of a run to ``directory/run_id`` and let ``directory/latest`` point there; say if it changed.
 
-    Each file appears whole or not at all; the link moves last, when all are there. With ``check_mode`` nothing is written.
+    Each file appears whole or not at all; the link moves last. With ``check_mode`` nothing is written.
     Raises CutoverError with what could not be written.
     """
     home, link = directory / run_id, directory / LATEST

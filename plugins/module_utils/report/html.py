@@ -29,7 +29,7 @@ from ansible_collections.golive.cutover.plugins.module_utils.report.style import
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 _BUDGET_AT = 72.0
-"""Where a step's budget stands on its track, in percent: the same place in every row, so that the eye finds what is past it."""
+"""Where a step's budget stands on its track, in percent: the same in every row, so that what is past it is seen."""
 _NAMED = 0.14
 """A step that took this share of the whole has its name on the strip; in a narrower piece it would not be read."""
 _STATUS = {"pass": "passed", "warn": "warning", "fail": "failed", "inconclusive": "not measured", "skip": "skipped"}
@@ -61,18 +61,18 @@ def _facts(pairs: Iterable[tuple[str, str]]) -> str:
     return f'<dl class="facts">{rows}</dl>'
 
 
-# --- the top ---------------------------------------------------------------------------------------------------------------
+# --- the top -------------------------------------------------------------
 
 
 def _header(run: Run, end: ending.Ending) -> str:
-    look = "go" if run.decision == "go" else "loud" if end.loud else "no"
+    look = "loud" if end.loud else "go" if run.decision == "go" else "no"
     chips = [_when(run.started), f"took {text.duration(run.seconds)}" if run.seconds is not None else ""]
     chips += [ending.tally(run.verdicts), text.count(len(run.hosts), "host")]
     if end.kind == ending.ROLLED_BACK:
         chips.append("rollback verified")
     listed = "".join(f"<li>{_e(chip)}</li>" for chip in chips if chip)
     release = f"release {run.release}" if run.release else ""
-    what = " · ".join(one for one in ("Cutover", run.environment, release) if one)
+    what = " · ".join(one for one in (run.kind.capitalize(), run.environment, release) if one)
     return (
         f'<header class="{look}"><div class="in"><p class="what">{_e(what)}</p><h1>{_e(end.headline)}</h1>'
         f'<p class="said">{_e(end.sentence)}</p><ul class="chips">{listed}</ul></div></header>\n'
@@ -94,14 +94,16 @@ def _reasons(run: Run) -> str:
     items = "".join(f"<li>{_e(one)}</li>" for one in reasons)
     cards = [f'<div class="card reasons"><ul>{items}</ul></div>'] if reasons else []
     cards += [_ended(host) for host in ended]
-    return _section("Why it was let through" if run.decision == "go" else "Why it was not let through", *cards)
+    title = "Why it was let through" if run.decision == "go" else "Why it was not let through"
+    return _section("What happened" if run.kind == "rollback" else title, *cards)
 
 
 def _ended(host: Host) -> str:
     failed = host.failed
     assert failed is not None
     return (
-        f'<div class="card check fail"><div class="top">{_pill("fail", "ended")}<span class="title">{_e(host.name)} ended'
+        f'<div class="card check fail"><div class="top">{_pill("fail", "ended")}'
+        f'<span class="title">{_e(host.name)} ended'
         f" in step {_e(failed.step or '?')}</span></div>"
         f'<pre class="why">{_e(failed.message or "The task gave no message.")}</pre>'
         + (f'<p class="soft">Task: {_e(failed.task)}</p>' if failed.task else "")
@@ -121,22 +123,28 @@ def _criteria(run: Run) -> str:
         else:
             pill = _pill("fail" if one.required else "warn", "not met")
         wanted = "required" if one.required else "nice to have"
-        rows.append(f'<tr><td>{pill}</td><td>{_e(one.name)}</td><td class="soft">{wanted}</td><td class="soft">{_e(one.detail)}</td></tr>')
+        rows.append(
+            f"<tr><td>{pill}</td><td>{_e(one.name)}</td>"
+            f'<td class="soft">{wanted}</td><td class="soft">{_e(one.detail)}</td></tr>'
+        )
     head = "<thead><tr><th>Result</th><th>Criterion</th><th>Needed</th><th>Detail</th></tr></thead>"
-    return _section("Go / no-go", f'<div class="card"><table class="criteria">{head}<tbody>{"".join(rows)}</tbody></table></div>')
+    return _section(
+        "Go / no-go", f'<div class="card"><table class="criteria">{head}<tbody>{"".join(rows)}</tbody></table></div>'
+    )
 
 
-# --- the time line -----------------------------------------------------------------------------------------------------------
+# --- the time line -------------------------------------------------------------
 
 
 def _track(step: StepOverHosts, longest: float) -> str:
-    """A step's time against its budget. Past the budget the bar is hatched; it ends at the edge, however long it took."""
+    """A step's time against its budget. Past the budget the bar is hatched; it ends at the edge of the track."""
     seconds, failed = step.seconds or 0.0, " failed" if step.status == "failed" else ""
     if step.status == "not_run" and not seconds:
         return '<span class="track"></span>'
     if not step.budget:
         share = 100.0 * seconds / longest if longest else 0.0
-        return f'<span class="track"><span class="used free{failed}" style="width:{share * _BUDGET_AT / 100:.2f}%"></span></span>'
+        width = f"width:{share * _BUDGET_AT / 100:.2f}%"
+        return f'<span class="track"><span class="used free{failed}" style="{width}"></span></span>'
     share = min(seconds / step.budget * _BUDGET_AT, 100.0)
     used, past = min(share, _BUDGET_AT), max(share - _BUDGET_AT, 0.0)
     return (
@@ -153,7 +161,8 @@ def _step(step: StepOverHosts, longest: float, several: bool) -> str:
     error = f'<span class="error">{_e(step.error)}</span>' if step.error else ""
     return (
         f'<li><span class="name">{_e(step.name)}</span>{_track(step, longest)}<span class="took num">{_e(took)}</span>'
-        f'<span class="pill {_e(step.status)}" title="{_e(_STEP[step.status] + where)}">{_e(_STEP[step.status])}</span>{error}</li>'
+        f'<span class="pill {_e(step.status)}" title="{_e(_STEP[step.status] + where)}">'
+        f"{_e(_STEP[step.status])}</span>{error}</li>"
     )
 
 
@@ -164,7 +173,8 @@ def _timeline(run: Run) -> str:
     times = [step.seconds or 0.0 for step in steps]
     total, longest = sum(times), max(times)
     strip = "".join(
-        f'<i class="{_e(step.status)}" style="flex:{step.seconds:.3f} 0 0" title="{_e(step.name)} {text.duration(step.seconds)}">'
+        f'<i class="{_e(step.status)}" style="flex:{step.seconds:.3f} 0 0" '
+        f'title="{_e(step.name)} {text.duration(step.seconds)}">'
         f"{_e(step.name) if step.seconds >= _NAMED * total else ''}</i>"
         for step in steps
         if step.seconds
@@ -174,7 +184,13 @@ def _timeline(run: Run) -> str:
     lead = f"{text.count(len(steps), 'step')} in {text.duration(total)}"
     if budgets:
         lead += f"; the budgets allow {text.duration(sum(budgets))}"
-        lead += f"; {over} over budget." if over else "; none over budget." if not any(s.status == "failed" for s in steps) else "."
+        lead += (
+            f"; {over} over budget."
+            if over
+            else "; none over budget."
+            if not any(s.status == "failed" for s in steps)
+            else "."
+        )
     else:
         lead += "."
     if budgets:
@@ -182,10 +198,14 @@ def _timeline(run: Run) -> str:
     if len(run.hosts) > 1:
         lead += " Each step as it went on the slowest host."
     rows = "".join(_step(step, longest, len(run.hosts) > 1) for step in steps)
-    return _section("Steps against their budgets", f'<div class="card"><div class="strip">{strip}</div><ul class="steps">{rows}</ul></div>', lead=lead)
+    return _section(
+        "Steps against their budgets",
+        f'<div class="card"><div class="strip">{strip}</div><ul class="steps">{rows}</ul></div>',
+        lead=lead,
+    )
 
 
-# --- checks --------------------------------------------------------------------------------------------------------------------
+# --- checks -------------------------------------------------------------
 
 
 def _breaks(condition: str, level: str, measure: Measure | None) -> bool:
@@ -220,7 +240,10 @@ def _measure_table(verdict: Verdict) -> str:
         bad = any(_breaks(condition, level, verdict.measures.get(name)) for level, condition in asked)
         wanted = "<br>".join(_e(f"{_LEVELS.get(level, level + ' ')}{condition}") for level, condition in asked)
         look = ' class="bad"' if bad else ""
-        rows.append(f'<tr><td>{_e(name)}</td><td{look} data-of="observed">{_e(_measured(verdict, name))}</td><td data-of="expected">{wanted}</td></tr>')
+        rows.append(
+            f'<tr><td>{_e(name)}</td><td{look} data-of="observed">{_e(_measured(verdict, name))}</td>'
+            f'<td data-of="expected">{wanted}</td></tr>'
+        )
     if not rows:
         return ""
     head = "<thead><tr><th>Measure</th><th>Observed</th><th>Expected</th></tr></thead>"
@@ -244,7 +267,11 @@ def _evidence(verdict: Verdict) -> str:
     asked = set(_conditions(verdict))
     others = {name: one for name, one in verdict.measures.items() if name not in asked}
     pairs = [("reason", _e(verdict.reason))] if verdict.status == "pass" else []
-    pairs += [("probe", _e(verdict.probe)), ("attempts", _e(verdict.attempts)), ("duration", _e(text.duration(verdict.duration)))]
+    pairs += [
+        ("probe", _e(verdict.probe)),
+        ("attempts", _e(verdict.attempts)),
+        ("duration", _e(text.duration(verdict.duration))),
+    ]
     pairs += [("started", _e(_when(verdict.started))), ("tags", _e(", ".join(verdict.tags)))]
     pairs += [("needed", "required" if verdict.required else "nice to have")]
     pairs += [(f"proof: {name}", f"<pre>{_e(_show(value))}</pre>") for name, value in verdict.proof.items()]
@@ -298,7 +325,7 @@ def _checks(verdicts: Sequence[Verdict], title: str) -> str:
     return _section(title, *parts, lead=f"{said}." if len(hosts) == 1 else f"{said}, on {len(hosts)} hosts.")
 
 
-# --- rollback and facts --------------------------------------------------------------------------------------------------------
+# --- rollback and facts -------------------------------------------------------------
 
 
 def _rollback(run: Run, end: ending.Ending) -> str:
@@ -313,14 +340,15 @@ def _rollback(run: Run, end: ending.Ending) -> str:
         ("back to", _e(rollback.to or run.previous_release or "-")),
         ("by", _e(rollback.strategy.replace("_", " "))),
         ("took", _e(text.against_budget(rollback.seconds, rollback.budget))),
-        ("because", _e(rollback.reason)),
+        ("because", _e(rollback.reason or (run.reason if run.kind == "rollback" else ""))),
         ("hosts", _e(", ".join(host.name for host in rollback.hosts))),
     ]
     errors = [(host.name, host.error) for host in rollback.errors]
     errors += [(host, "The rollback did not reach this host.") for host in ending.uncovered(run)]
     cards = [f'<div class="card">{_facts(pairs)}</div>']
     cards += [
-        f'<div class="card check fail"><div class="top">{_pill("fail", "failed")}<span class="title">{_e(host)}</span></div>'
+        f'<div class="card check fail"><div class="top">{_pill("fail", "failed")}'
+        f'<span class="title">{_e(host)}</span></div>'
         f'<pre class="why">{_e(error)}</pre></div>'
         for host, error in errors
     ]
@@ -332,12 +360,19 @@ def _rollback_checks(run: Run) -> str:
 
 
 def _run_facts(run: Run) -> str:
-    states: Mapping[str, str] = {"done": "done", "failed": "failed", "running": "not finished", "pending": "not started"}
+    states: Mapping[str, str] = {
+        "done": "done",
+        "failed": "failed",
+        "running": "not finished",
+        "pending": "not started",
+        "lost": "lost",
+    }
     hosts = [f"{host.name} ({states[host.state]}{', changed' if host.changed else ''})" for host in run.hosts]
     pairs = [
         ("environment", _e(run.environment)),
         ("release", _e(run.release)),
         ("previous release", _e(run.previous_release)),
+        ("reason", _e(run.reason)),
         ("operator", _e(run.operator)),
         ("controller", _e(run.controller)),
         ("started", _e(_when(run.started))),
@@ -352,6 +387,8 @@ def _run_facts(run: Run) -> str:
 
 def render(run: Run) -> str:
     end = ending.ending(run)
+    # A rollback on its own asks no checks but those of the rollback.
+    asked = bool(run.verdicts) or run.kind != "rollback"
     title = f"{end.headline}: {run.environment} {run.release}".strip()
     body = "".join(
         (
@@ -362,7 +399,7 @@ def render(run: Run) -> str:
             _rollback(run, end) + _rollback_checks(run) if end.loud else "",
             _timeline(run),
             "" if end.loud else _rollback(run, end),
-            _checks(run.verdicts, "Checks of the release"),
+            _checks(run.verdicts, "Checks" if run.kind == "verify" else "Checks of the release") if asked else "",
             "" if end.loud else _rollback_checks(run),
             _run_facts(run),
         )
@@ -370,7 +407,8 @@ def render(run: Run) -> str:
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{_e(_POLICY)}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n<meta name="referrer" content="no-referrer">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<meta name="referrer" content="no-referrer">\n'
         f"<title>{_e(title)}</title>\n<style>{CSS}</style>\n</head>\n<body>\n{_header(run, end)}<main>\n{body}"
         "<footer>Written by golive.cutover. The same facts for programs: decision.json, junit.xml.</footer>\n"
         "</main>\n</body>\n</html>\n"

@@ -153,7 +153,13 @@ def render(run: Run) -> str:
     _suite(root, "go/no-go", _criteria(run), run.controller, run.started)
     for host in run.hosts:
         if host.verdicts:
-            _suite(root, f"checks on {host.name}", [_check(one, run.environment) for one in host.verdicts], host.name, run.started)
+            _suite(
+                root,
+                f"checks on {host.name}",
+                [_check(one, run.environment) for one in host.verdicts],
+                host.name,
+                run.started,
+            )
         if host.steps:
             group = f"{run.environment}.{host.name}.steps"
             _suite(root, f"steps on {host.name}", [_step(one, group) for one in host.steps], host.name, run.started)

@@ -1,6 +1,6 @@
 # Copyright (c) the golive.cutover contributors
 # SPDX-License-Identifier: BSD-2-Clause
-"""What a report is made from: one run, as the roles hand it over, read into records. Every mistake is reported at once."""
+"""What a report is made from: one run, as the roles hand it over, read into records. Every mistake is reported."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ STATUSES = ("fail", "inconclusive", "warn", "skip", "pass")
 STEP_STATUSES = ("failed", "not_run", "over", "ok")
 """What can become of a step, worst first."""
 
-STATES = ("pending", "running", "done", "failed")
+STATES = ("pending", "running", "done", "failed", "lost")
+KINDS = ("cutover", "rollback", "verify")
+"""What a run does: cut over, roll back on its own, or only look."""
+
 DECISIONS = ("go", "no_go")
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+-]{0,127}\Z")
 _Record = TypeVar("_Record")
@@ -45,7 +48,7 @@ class Measure:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of one check on one host. ``duration`` in seconds; ``expected`` maps expect/warn/critical to conditions."""
+    """What became of one check on one host. ``duration`` in seconds; ``expected``: level to measure to condition."""
 
     host: str
     id: str
@@ -64,7 +67,7 @@ class Verdict:
 
     @property
     def blocks(self) -> bool:
-        """Whether the gate counts it against the release: a check that could not be measured blocks like one that failed."""
+        """Whether it speaks against the release: what could not be measured blocks like what failed."""
         return self.required and self.status in ("fail", "inconclusive")
 
 
@@ -101,6 +104,7 @@ class Criterion:
 class RollbackHost:
     name: str
     verdicts: Sequence[Verdict]
+    verified: bool
     error: str
 
 
@@ -140,7 +144,9 @@ class StepOverHosts:
 @dataclass(frozen=True)
 class Run:
     id: str
+    kind: str
     environment: str
+    reason: str
     release: str
     previous_release: str
     operator: str
@@ -154,6 +160,7 @@ class Run:
     hosts: Sequence[Host]
     lost_hosts: Sequence[str]
     rollback: Rollback | None
+    problems: Sequence[str] = ()
 
     @property
     def verdicts(self) -> list[Verdict]:
@@ -326,7 +333,10 @@ def _read_verdict(read: _Reader, raw: Any, host: str, where: str) -> Verdict:
         reason=read.text(raw, "reason", where),
         measures={read.name(name): _read_measure(read, one) for name, one in measures.items()},
         expected={
-            str(level): {read.name(name): read.name(one) for name, one in read.mapping(said or {}, f"{where}.expected.{level}").items()}
+            str(level): {
+                read.name(name): read.name(one)
+                for name, one in read.mapping(said or {}, f"{where}.expected.{level}").items()
+            }
             for level, said in expected.items()
         },
         proof=read.clean(dict(read.mapping(raw.get("proof") or {}, f"{where}.proof"))),
@@ -375,22 +385,29 @@ def _read_criterion(read: _Reader, raw: Any, where: str) -> Criterion:
     )
 
 
+def _read_rollback_host(read: _Reader, name: str, raw: Any, where: str, verified: bool) -> RollbackHost:
+    """``verified`` is what is said of the whole rollback; it stands for a host that says nothing of itself."""
+    raw = read.mapping(raw, where)
+    return RollbackHost(
+        name=read.name(name),
+        verdicts=_read_verdicts(read, raw, read.name(name), where),
+        verified=read.flag(raw, "verified", where, verified),
+        error=read.text(raw, "error", where),
+    )
+
+
 def _read_rollback(read: _Reader, raw: Any, where: str) -> Rollback:
     raw = read.mapping(raw, where)
     hosts = read.mapping(raw.get("hosts") or {}, f"{where}.hosts")
+    verified = read.flag(raw, "verified", where, False)
     return Rollback(
         strategy=read.text(raw, "strategy", where, required=True),
         to=read.text(raw, "to", where),
         seconds=read.number(raw, "seconds", where),
         budget=read.number(raw, "budget", where),
-        verified=read.flag(raw, "verified", where, False),
+        verified=verified,
         hosts=tuple(
-            RollbackHost(
-                name=read.name(name),
-                verdicts=_read_verdicts(read, read.mapping(one, f"{where}.hosts.{name}"), read.name(name), f"{where}.hosts.{name}"),
-                error=read.text(read.mapping(one, f"{where}.hosts.{name}"), "error", f"{where}.hosts.{name}"),
-            )
-            for name, one in hosts.items()
+            _read_rollback_host(read, str(name), one, f"{where}.hosts.{name}", verified) for name, one in hosts.items()
         ),
         reason=read.text(raw, "reason", where),
     )
@@ -417,10 +434,14 @@ def read_run(raw: Any, secrets: Iterable[str] = ()) -> Run:
     hosts = read.mapping(raw.get("hosts") or {}, "run.hosts")
     rollback = raw.get("rollback")
     decision = read.choice(raw, "decision", "run", DECISIONS)
-    if decision == "go" and rollback:
+    kind = read.choice({"kind": raw.get("kind") or "cutover"}, "kind", "run", KINDS)
+    if decision == "go" and rollback and kind != "rollback":
         read.refuse("run.rollback", "a run that was rolled back cannot have ended in go")
     run = Run(
         id=run_id,
+        kind=kind,
+        reason=read.text(raw, "reason", "run"),
+        problems=tuple(read.texts(raw.get("problems"), "run.problems")),
         environment=read.text(raw, "environment", "run", required=True),
         release=read.text(raw, "release", "run"),
         previous_release=read.text(raw, "previous_release", "run"),
@@ -431,7 +452,9 @@ def read_run(raw: Any, secrets: Iterable[str] = ()) -> Run:
         command=read.text(raw, "command", "run"),
         decision=decision,
         reasons=tuple(read.texts(raw.get("reasons"), "run.reasons")),
-        criteria=tuple(_read_criterion(read, one, where) for where, one in _each(read, raw.get("criteria"), "run.criteria")),
+        criteria=tuple(
+            _read_criterion(read, one, where) for where, one in _each(read, raw.get("criteria"), "run.criteria")
+        ),
         hosts=tuple(_read_host(read, read.name(name), one, f"run.hosts.{name}") for name, one in hosts.items()),
         lost_hosts=tuple(read.texts(raw.get("lost_hosts"), "run.lost_hosts")),
         rollback=_read_rollback(read, rollback, "run.rollback") if rollback else None,

@@ -14,7 +14,7 @@ from urllib.parse import quote, quote_plus
 
 MASK = "***"
 _SHORTEST = 4
-"""A secret shorter than this is taken out only where it stands as a word of its own: as a part, it would eat the report."""
+"""A shorter secret is taken out only where it is a word of its own: as a part of words, it would eat the report."""
 _SHORTEST_LINE = 8
 
 
@@ -49,8 +49,8 @@ def _pattern(secrets: Iterable[str]) -> re.Pattern[str] | None:
 def scrubber(secrets: Iterable[str]) -> Callable[[Any], Any]:
     """A function that copies a record of mappings, lists and scalars with every secret in it replaced by ``***``.
 
-    It looks at keys, values, and numbers that are a secret as a whole. A number that is not finite becomes its name, because
-    JSON has no such number.
+    It looks at keys, values, and numbers that are a secret as a whole. A number that is not finite becomes its name,
+    because JSON has no such number.
     """
     pattern = _pattern(secrets)
 

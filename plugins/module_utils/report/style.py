@@ -31,7 +31,10 @@ body {
 }
 main { max-width: 62rem; margin: 0 auto; padding: 0 1.25rem 3rem; }
 h1, h2, h3, p, ul, ol, dl, dd, table { margin: 0; }
-code, pre, .id { font-family: ui-monospace, "SF Mono", "Cascadia Mono", Menlo, Consolas, "Liberation Mono", monospace; font-size: .875em; }
+code, pre, .id {
+  font-family: ui-monospace, "SF Mono", "Cascadia Mono", Menlo, Consolas, "Liberation Mono", monospace;
+  font-size: .875em;
+}
 pre { margin: 0; white-space: pre-wrap; }
 .num { font-variant-numeric: tabular-nums; white-space: nowrap; }
 .soft { color: var(--soft); }
@@ -44,7 +47,10 @@ header.loud {
 }
 header .in { max-width: 62rem; margin: 0 auto; padding: 2.25rem 1.25rem 2rem; }
 header .what { font-size: .95rem; opacity: .85; }
-header h1 { font-size: clamp(2.4rem, 7vw, 3.9rem); line-height: 1.1; font-weight: 750; letter-spacing: -.02em; margin: .1em 0 .2em; }
+header h1 {
+  font-size: clamp(2.4rem, 7vw, 3.9rem); line-height: 1.1; font-weight: 750; letter-spacing: -.02em;
+  margin: .1em 0 .2em;
+}
 header .said { font-size: 1.2rem; line-height: 1.45; max-width: 46rem; }
 header .chips { display: flex; flex-wrap: wrap; gap: .5rem; margin-top: 1.25rem; padding: 0; list-style: none; }
 header .chips li { padding: .15rem .75rem; border-radius: 1rem; background: rgb(255 255 255 / .16); font-size: .92rem; }
@@ -60,7 +66,8 @@ section > h2 + .lead { margin: -.4rem 0 .9rem; color: var(--soft); }
 .todo li + li, .reasons li + li { margin-top: .3rem; }
 
 .pill {
-  display: inline-block; padding: .06rem .6rem; border-radius: 99px; font-size: .8rem; font-weight: 600; white-space: nowrap;
+  display: inline-block; padding: .06rem .6rem; border-radius: 99px;
+  font-size: .8rem; font-weight: 600; white-space: nowrap;
   background: var(--track); color: var(--soft);
 }
 .pill.pass, .pill.ok { background: var(--good-soft); color: var(--good); }
@@ -84,16 +91,26 @@ th:last-child, td:last-child { padding-right: 0; }
 .strip i:nth-child(even) { background: var(--piece-next); }
 .strip i.over, .strip i.failed { background: var(--piece-over); }
 .steps { list-style: none; padding: 0; margin-top: 1.1rem; }
-.steps li { display: grid; grid-template-columns: 9.5rem 1fr 11rem 6.6rem; gap: .2rem 1rem; align-items: center; padding: .42rem 0; border-top: 1px solid var(--line); }
+.steps li {
+  display: grid; grid-template-columns: 9.5rem 1fr 11rem 6.6rem; gap: .2rem 1rem; align-items: center;
+  padding: .42rem 0; border-top: 1px solid var(--line);
+}
 .steps .name { font-weight: 550; }
 .steps .took { text-align: right; }
 .steps .pill { justify-self: end; }
 .steps .error { grid-column: 2 / -1; color: var(--bad); white-space: pre-wrap; }
 .track { position: relative; height: 14px; }
-.track .room { position: absolute; inset: 0 auto 0 0; border-radius: 4px; background: var(--track); border-right: 2px solid var(--soft); }
+.track .room {
+  position: absolute; inset: 0 auto 0 0; border-radius: 4px; background: var(--track);
+  border-right: 2px solid var(--soft);
+}
 .track .used { position: absolute; inset: 0 auto 0 0; min-width: 3px; border-radius: 4px; background: var(--bar); }
 .track .used.free { opacity: .45; }
-.track .past { position: absolute; inset: 0 auto 0 auto; border-radius: 0 4px 4px 0; background: repeating-linear-gradient(-45deg, var(--bar-over) 0 5px, transparent 5px 8px), color-mix(in srgb, var(--bar-over) 45%, transparent); }
+.track .past {
+  position: absolute; inset: 0 auto 0 auto; border-radius: 0 4px 4px 0;
+  background: repeating-linear-gradient(-45deg, var(--bar-over) 0 5px, transparent 5px 8px),
+    color-mix(in srgb, var(--bar-over) 45%, transparent);
+}
 .track .used.failed { background: var(--bar-over); }
 
 .check { border-left: 4px solid var(--line); }

@@ -11,8 +11,14 @@ from ansible_collections.golive.cutover.plugins.module_utils.report import endin
 from ansible_collections.golive.cutover.plugins.module_utils.report.model import Run, Verdict, worst_first
 
 _MARKUP = re.compile(r"([\\`*_\[\]<>|~#&!])")
-_MARKS = {"ok": "✅", "over": "⚠️", "failed": "❌", "not_run": "–"}
-_STATUS = {"fail": "❌ failed", "inconclusive": "❔ not measured", "warn": "⚠️ warning", "skip": "skipped", "pass": "✅ passed"}
+_MARKS = {"ok": "✅", "over": "⚠️", "failed": "❌", "not_run": "-"}
+_STATUS = {
+    "fail": "❌ failed",
+    "inconclusive": "❔ not measured",
+    "warn": "⚠️ warning",
+    "skip": "skipped",
+    "pass": "✅ passed",
+}
 _WORDS = {"ok": "ok", "over": "over budget", "failed": "failed", "not_run": "not run"}
 
 
@@ -41,23 +47,37 @@ def _checks(verdicts: Iterable[Verdict]) -> list[str]:
 
 def render(run: Run) -> str:
     end = ending.ending(run)
-    mark = "✅" if run.decision == "go" else "🚨" if end.loud else "❌"
-    lines = [f"## {mark} {end.headline}: {escaped(run.environment)} {escaped(run.release)}".rstrip(), "", f"**{escaped(end.sentence)}**", ""]
+    mark = "🚨" if end.loud else "✅" if run.decision == "go" else "❌"
+    lines = [
+        f"## {mark} {end.headline}: {escaped(run.environment)} {escaped(run.release)}".rstrip(),
+        "",
+        f"**{escaped(end.sentence)}**",
+        "",
+    ]
     reasons = ending.plain_reasons(run)
     if reasons:
         lines += [*(f"- {escaped(reason)}" for reason in reasons), ""]
     if end.todo:
-        lines += ["### What to do now", "", *(f"{number}. {escaped(one)}" for number, one in enumerate(end.todo, 1)), ""]
+        lines += [
+            "### What to do now",
+            "",
+            *(f"{number}. {escaped(one)}" for number, one in enumerate(end.todo, 1)),
+            "",
+        ]
     ended = [host for host in run.hosts if host.failed]
     if ended:
         lines += ["### Where it ended", ""]
         for host in ended:
             assert host.failed is not None
-            lines.append(f"- {escaped(host.name)}, step {escaped(host.failed.step or '?')}: {escaped(host.failed.message or host.failed.task)}")
+            why = escaped(host.failed.message or host.failed.task)
+            lines.append(f"- {escaped(host.name)}, step {escaped(host.failed.step or '?')}: {why}")
         lines += [""]
     if run.criteria:
         met = {True: "✅", False: "❌", None: "❔"}
-        rows = [(met[one.met], escaped(one.name), "yes" if one.required else "nice to have", escaped(one.detail)) for one in run.criteria]
+        rows = [
+            (met[one.met], escaped(one.name), "yes" if one.required else "nice to have", escaped(one.detail))
+            for one in run.criteria
+        ]
         lines += ["### Criteria", "", *_table(("Met", "Criterion", "Required", "Detail"), rows)]
     if run.steps:
         rows = [
@@ -74,7 +94,9 @@ def render(run: Run) -> str:
     if run.rollback is not None:
         rollback = run.rollback
         lines += [f"### Rollback by {escaped(rollback.strategy)}", ""]
-        lines += [f"- Took {text.against_budget(rollback.seconds, rollback.budget)}; {ending.tally(rollback.verdicts)}."]
+        lines += [
+            f"- Took {text.against_budget(rollback.seconds, rollback.budget)}; {ending.tally(rollback.verdicts)}."
+        ]
         lines += [f"- {escaped(host.name)}: {escaped(host.error)}" for host in rollback.errors]
         lines += [f"- {escaped(host)}: the rollback did not reach it" for host in ending.uncovered(run)]
         lines += ["", *_checks(rollback.verdicts)]

@@ -15,7 +15,9 @@ MISSING = "-"
 
 def width(shown: str) -> int:
     """How many columns of a terminal a text takes: wide characters take two, combining ones none."""
-    return sum(0 if unicodedata.combining(one) else 2 if unicodedata.east_asian_width(one) in "WF" else 1 for one in shown)
+    return sum(
+        0 if unicodedata.combining(one) else 2 if unicodedata.east_asian_width(one) in "WF" else 1 for one in shown
+    )
 
 
 def _cell(value: Any) -> str:
@@ -48,8 +50,8 @@ def table(
 ) -> str:
     """Render records as a table, one line each, without a newline at the end.
 
-    ``columns`` are the keys to show, in their order (default: all of them); ``titles`` are their headings (default: the key).
-    A missing value is shown as ``-``; columns of numbers are aligned to the right. No records make a table of headings only.
+    ``columns`` are the keys to show, in their order (default: all); ``titles`` are their headings (default: the key).
+    A missing value is shown as ``-``; columns of numbers are aligned to the right. No records: headings only.
     """
     rows = list(records)
     keys = list(columns) if columns is not None else _columns(rows)
@@ -68,4 +70,6 @@ def table(
         ]
         return "  ".join(padded).rstrip()
 
-    return "\n".join([line(head), line(["-" * size for size in sizes]), *(line(cells) for cells in body)]) if keys else ""
+    return (
+        "\n".join([line(head), line(["-" * size for size in sizes]), *(line(cells) for cells in body)]) if keys else ""
+    )

@@ -13,7 +13,9 @@ from ansible_collections.golive.cutover.plugins.module_utils.core import units
 
 # Control characters (a terminal or an XML parser would act on them), lone surrogates and non-characters (they cannot be
 # written), and the marks that change the direction of a line (they can make a text read as its opposite).
-_INVISIBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufeff\ufffe\uffff]")
+_INVISIBLE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufeff\ufffe\uffff]"
+)
 _KINDS = {base: kind for kind, base in units.BASE_UNITS.items() if base}
 
 
@@ -29,7 +31,7 @@ def one_line(text: object) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Seconds as a person says them: ``430 ms``, ``12.3 s``, ``2 min``, ``1 min 12 s``, ``1 h 5 min``; ``-`` for none."""
+    """Seconds as a person says them: ``430 ms``, ``12.3 s``, ``2 min``, ``1 min 12 s``, ``1 h 5 min``; ``-``: none."""
     if seconds is None or not math.isfinite(seconds):
         return "-"
     if seconds < 0.9995:
@@ -63,7 +65,7 @@ def measured(value: Any, unit: str) -> str:
     """A measured value with its unit, as a person reads it. A value that was not measured is ``not measured``."""
     if value is None:
         return "not measured"
-    if isinstance(value, Mapping) or isinstance(value, (list, tuple)):
+    if isinstance(value, (Mapping, list, tuple)):
         return visible(value)
     kind = kind_of_unit(unit)
     shown = visible(units.show(value, kind))

@@ -46,24 +46,64 @@ def verdict(number: str, title: str, status: str = "pass", reason: str = "", **m
 def _good_verdicts() -> list[Record]:
     return [
         verdict("SMOKE-1", "Health endpoint answers"),
-        verdict("A-001", "Fibonacci tool returns seven levels", tags=["regression"], measures={
-            "status": {"value": 200, "unit": ""}, "levels": {"value": 7, "unit": ""}, "ordered": {"value": True, "unit": ""},
-            "latency": {"value": 0.021, "unit": "s"},
-        }, expected={"expect": {"status": "== 200", "levels": "== 7", "ordered": "== true"}}),
+        verdict(
+            "A-001",
+            "Fibonacci tool returns seven levels",
+            tags=["regression"],
+            measures={
+                "status": {"value": 200, "unit": ""},
+                "levels": {"value": 7, "unit": ""},
+                "ordered": {"value": True, "unit": ""},
+                "latency": {"value": 0.021, "unit": "s"},
+            },
+            expected={"expect": {"status": "== 200", "levels": "== 7", "ordered": "== true"}},
+        ),
         verdict("C-001", "An alert can be created", tags=["regression"]),
-        verdict("S-003", "Candle stream reaches the browser unbuffered", probe="sse", tags=["smoke", "streaming"], measures={
-            "status": {"value": 200, "unit": ""}, "buffered": {"value": False, "unit": ""}, "events": {"value": 21, "unit": ""},
-            "first_event": {"value": 0.312, "unit": "s"},
-        }, expected={"expect": {"status": "== 200", "buffered": "== false", "events": ">= 3"}, "warn": {"first_event": "> 1s"},
-                     "critical": {"first_event": "> 5s"}}, duration=10.2),
-        verdict("M-002", "Alert engine errors", probe="metrics", tags=["regression"], measures={"value": {"value": 0, "unit": ""}},
-                expected={"warn": {"value": "> 5"}, "critical": {"value": "> 20"}},
-                proof={"series": 2, "samples": 2, "age": 0.4, "reduction": "sum"}),
-        verdict("L-001", "Exactly one leader holds the lock", probe="redis", measures={
-            "holder": {"value": "executor-1", "unit": ""}, "ttl": {"value": 27.1, "unit": "s"}},
-            expected={"expect": {"holder": "matches ^executor-", "ttl": "> 5s"}}),
-        verdict("N-001", "Notifications are configured", "skip", "no webhook is configured", required=False, tags=["notifications"],
-                measures={}, expected={"expect": {"status": "== 200"}}, proof={}),
+        verdict(
+            "S-003",
+            "Candle stream reaches the browser unbuffered",
+            probe="sse",
+            tags=["smoke", "streaming"],
+            measures={
+                "status": {"value": 200, "unit": ""},
+                "buffered": {"value": False, "unit": ""},
+                "events": {"value": 21, "unit": ""},
+                "first_event": {"value": 0.312, "unit": "s"},
+            },
+            expected={
+                "expect": {"status": "== 200", "buffered": "== false", "events": ">= 3"},
+                "warn": {"first_event": "> 1s"},
+                "critical": {"first_event": "> 5s"},
+            },
+            duration=10.2,
+        ),
+        verdict(
+            "M-002",
+            "Alert engine errors",
+            probe="metrics",
+            tags=["regression"],
+            measures={"value": {"value": 0, "unit": ""}},
+            expected={"warn": {"value": "> 5"}, "critical": {"value": "> 20"}},
+            proof={"series": 2, "samples": 2, "age": 0.4, "reduction": "sum"},
+        ),
+        verdict(
+            "L-001",
+            "Exactly one leader holds the lock",
+            probe="redis",
+            measures={"holder": {"value": "executor-1", "unit": ""}, "ttl": {"value": 27.1, "unit": "s"}},
+            expected={"expect": {"holder": "matches ^executor-", "ttl": "> 5s"}},
+        ),
+        verdict(
+            "N-001",
+            "Notifications are configured",
+            "skip",
+            "no webhook is configured",
+            required=False,
+            tags=["notifications"],
+            measures={},
+            expected={"expect": {"status": "== 200"}},
+            proof={},
+        ),
     ]
 
 
@@ -73,8 +113,17 @@ def _bad_verdicts() -> list[Record]:
         status="fail",
         reason="first_event was not seen within 10 s: the stream sent its headers and nothing more",
         attempts=3,
-        measures={"status": {"value": 200, "unit": ""}, "buffered": {"value": False, "unit": ""}, "events": {"value": 0, "unit": ""}},
-        proof={"events": 0, "bytes": 0, "waited": 10.0, "headers": {"content-type": "text/event-stream", "x-streams-connected": "1"}},
+        measures={
+            "status": {"value": 200, "unit": ""},
+            "buffered": {"value": False, "unit": ""},
+            "events": {"value": 0, "unit": ""},
+        },
+        proof={
+            "events": 0,
+            "bytes": 0,
+            "waited": 10.0,
+            "headers": {"content-type": "text/event-stream", "x-streams-connected": "1"},
+        },
     )
     good[4].update(
         status="fail",
@@ -88,9 +137,16 @@ def _bad_verdicts() -> list[Record]:
         proof={"attempts": 4, "last_error": "ConnectionRefusedError: [Errno 111] Connection refused"},
         attempts=4,
     )
-    good[1].update(status="warn", reason="latency is 712 ms, which is a warning (> 500ms)", measures={
-        "status": {"value": 200, "unit": ""}, "levels": {"value": 7, "unit": ""}, "latency": {"value": 0.712, "unit": "s"}},
-        expected={"expect": {"status": "== 200", "levels": "== 7"}, "warn": {"latency": "> 500ms"}})
+    good[1].update(
+        status="warn",
+        reason="latency is 712 ms, which is a warning (> 500ms)",
+        measures={
+            "status": {"value": 200, "unit": ""},
+            "levels": {"value": 7, "unit": ""},
+            "latency": {"value": 0.712, "unit": "s"},
+        },
+        expected={"expect": {"status": "== 200", "levels": "== 7"}, "warn": {"latency": "> 500ms"}},
+    )
     return good
 
 
@@ -103,25 +159,40 @@ def _steps(over: str = "", failed: str = "") -> list[Record]:
             status, taken = "over", budget * 1.3
         if name == failed:
             status, broken = "failed", True
-        steps.append({
-            "name": name,
-            "seconds": None if status == "not_run" else taken,
-            "budget": budget,
-            "status": status,
-            "started": None if status == "not_run" else f"2026-03-01T03:00:{index * 5:02d}Z",
-            "error": "2 required checks failed" if name == failed else None,
-        })
+        steps.append(
+            {
+                "name": name,
+                "seconds": None if status == "not_run" else taken,
+                "budget": budget,
+                "status": status,
+                "started": None if status == "not_run" else f"2026-03-01T03:00:{index * 5:02d}Z",
+                "error": "2 required checks failed" if name == failed else None,
+            }
+        )
     return steps
 
 
 def _criteria(bad: bool) -> list[Record]:
     return [
         {"name": "Deployment successful", "required": True, "met": True, "detail": "step deploy is ok on 2 of 2 hosts"},
-        {"name": "Smoke tests passed", "required": True, "met": not bad, "detail": "S-003 failed" if bad else "7 of 7 checks passed"},
-        {"name": "Regression at least 95 %", "required": True, "met": not bad,
-         "detail": "94.4 % (17 of 18), needed 95 %" if bad else "100 % (18 of 18)"},
-        {"name": "Leader elected", "required": True, "met": None if bad else True,
-         "detail": "L-001 could not be measured" if bad else "L-001 passed"},
+        {
+            "name": "Smoke tests passed",
+            "required": True,
+            "met": not bad,
+            "detail": "S-003 failed" if bad else "7 of 7 checks passed",
+        },
+        {
+            "name": "Regression at least 95 %",
+            "required": True,
+            "met": not bad,
+            "detail": "94.4 % (17 of 18), needed 95 %" if bad else "100 % (18 of 18)",
+        },
+        {
+            "name": "Leader elected",
+            "required": True,
+            "met": None if bad else True,
+            "detail": "L-001 could not be measured" if bad else "L-001 passed",
+        },
         {"name": "Notifications working", "required": False, "met": False, "detail": "N-001 was skipped"},
     ]
 
@@ -155,7 +226,9 @@ def make(kind: str) -> Record:
         "reasons": [
             "Smoke tests passed: S-003 failed on web-1: the stream sent its headers and nothing more",
             "Leader elected: L-001 could not be measured on web-1",
-        ] if bad else ["All 4 required criteria are met."],
+        ]
+        if bad
+        else ["All 4 required criteria are met."],
         "criteria": _criteria(bad),
         "hosts": {"web-1": _host(bad), "web-2": _host(False)},
         "lost_hosts": [],
@@ -165,9 +238,18 @@ def make(kind: str) -> Record:
     if kind == "go":
         run["hosts"] = {"web-1": _host(False)}
     if kind == "no_go_untouched":
-        run["hosts"]["web-1"] = _host(False, changed=False, state="failed", verdicts=[], steps=_steps(failed="preflight"),
-                                      failed={"step": "preflight", "task": "Refuse a host that has no room",
-                                              "message": "/var has 120 MB left, 1 GB is needed"})
+        run["hosts"]["web-1"] = _host(
+            False,
+            changed=False,
+            state="failed",
+            verdicts=[],
+            steps=_steps(failed="preflight"),
+            failed={
+                "step": "preflight",
+                "task": "Refuse a host that has no room",
+                "message": "/var has 120 MB left, 1 GB is needed",
+            },
+        )
         run["hosts"]["web-2"] = _host(False, changed=False, state="pending", verdicts=[], steps=[])
         run["criteria"], run["reasons"] = [], ["web-1 failed in step preflight"]
     if kind in ("no_go_rolled_back", "rollback_unverified", "rollback_failed"):
@@ -186,7 +268,8 @@ def make(kind: str) -> Record:
     if kind == "rollback_failed":
         run["rollback"]["verified"] = False
         run["rollback"]["hosts"]["web-2"] = {
-            "verdicts": [], "error": "supervisord does not answer on web-2: [Errno 2] No such file or directory: 'supervisor.sock'",
+            "verdicts": [],
+            "error": "supervisord does not answer on web-2: [Errno 2] No such file or directory: 'supervisor.sock'",
         }
         run["lost_hosts"] = ["web-3"]
     return run
