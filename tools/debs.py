@@ -85,11 +85,12 @@ BUNDLES: dict[str, Bundle] = {
     ),
     "mmdebstrap": Bundle("builds the base images of the tests", ("mmdebstrap",), {"mmdebstrap": (1, 3)}),
     "openssl": Bundle("certificates for tests of TLS", ("openssl",), {"openssl": (3, 0)}),
+    "patchelf": Bundle("makes an unpacked Python find its libraries", ("patchelf",), {"patchelf": (0, 14)}),
     "pip": Bundle("pip, for a Python that comes without ensurepip", ("python3-pip-whl",), {}),
     "python": Bundle(
         "Python 3.13 for a machine whose newest is older",
         ("python3.13-venv", "libpython3.13-stdlib", "python3-pip-whl", "ca-certificates"),
-        {"python3.13": None},
+        {},
         debian_suite="trixie",
         complete=True,
     ),
@@ -488,10 +489,7 @@ def wrapper(name: str, command: str, root: Path | None) -> str:
     run = shlex.quote(command)
     if root is not None:
         paths = library_path(root)
-        loader = next(iter(sorted((root / "usr/lib64").glob("ld-linux-*"))), None)
-        if loader is not None:
-            run = f"{shlex.quote(str(loader))} --argv0 {shlex.quote(command)} --library-path {shlex.quote(':'.join(paths))} {run}"
-        elif paths:
+        if paths:
             joined = shlex.quote(":".join(paths))
             lines.append(f"LD_LIBRARY_PATH={joined}${{LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}}; export LD_LIBRARY_PATH")
         if name in ("docker", "dockerd", "containerd", "iptables", "mmdebstrap"):
@@ -556,6 +554,32 @@ def provide(name: str) -> None:
             if not link.is_symlink() or link.readlink() != path:
                 link.unlink(missing_ok=True)
                 link.symlink_to(path)
+
+
+def standalone_python() -> Path:
+    """Unpack a Python with its own C library, and make it runnable by its path; return that path.
+
+    A program is tied to the loader of the machine by a path inside it, and a virtual environment runs its Python by
+    path too, so neither a wrapper nor LD_LIBRARY_PATH would do: the loader and the library path are written into it.
+    The caller holds the lock, and has provided patchelf.
+    """
+    bundle = BUNDLES["python"]
+    root = unpack("python", bundle)
+    python = root / "usr/bin/python3.13"
+    ready = root / ".patched"
+    if not ready.exists():
+        loader = next(iter(sorted((root / "usr/lib64").glob("ld-linux-*"))), None)
+        loader = loader or next(iter(sorted((root / "usr/lib").glob("ld-linux-*"))), None)
+        if loader is None or not python.exists():
+            raise DebsError(f"{bundle.summary}: the packages hold no Python")
+        paths = [path for path in library_path(root) if "linux-gnu" in path] or library_path(root)
+        # --force-rpath: unlike a RUNPATH it also holds for the libraries that extension modules ask for.
+        options = ["--set-interpreter", str(loader), "--force-rpath", "--set-rpath", ":".join(paths), str(python)]
+        done = subprocess.run([str(CACHE / "bin/patchelf"), *options], text=True, capture_output=True)
+        if done.returncode:
+            raise DebsError(f"{bundle.summary}: patchelf failed: {done.stderr.strip()}")
+        ready.touch()
+    return python
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
