@@ -194,7 +194,7 @@ def _read_check(
     else:
         # Which measures exist depends on the options: with those refused, only complain of what is certain.
         thresholds = {column: {} for column in THRESHOLDS}
-    if not any(isinstance(common[column], Mapping) and common[column] for column in THRESHOLDS):
+    if not any(common[column] for column in THRESHOLDS):
         problems.append(Problem(where, "has no threshold under expect, warn or critical, so it could not fail"))
     if common["skip"] is not None and common["required"]:
         problems.append(Problem(f"{where}.skip", "a required check cannot be skipped; make it required: false"))

@@ -152,8 +152,9 @@ def _judge_criterion(criterion: Criterion, evidence: Mapping[str, Mapping[str, A
             share = good / len(verdicts)
             needed = 1.0 if criterion.pass_rate is None else criterion.pass_rate
             met = met and share >= needed
-            wanted = "" if criterion.pass_rate is None else f", {units.show(share, 'ratio')} of {units.show(needed, 'ratio')} needed"
-            details.append(f"{good} of {len(verdicts)} good{wanted}")
+            details.append(f"{good} of {len(verdicts)} good")
+            if criterion.pass_rate is not None:
+                details.append(f"{units.show(share, 'ratio')}, {units.show(needed, 'ratio')} needed")
             details += [
                 f"{v.get('id')}{f' on {host}' if several else ''} {v.get('status')}" for host, v in verdicts if not is_good(v)
             ]

@@ -20,7 +20,7 @@ Reader = Callable[[Any], Any]
 
 
 class Secret:
-    """A secret value. It shows itself as ``***`` wherever it is printed; `reveal` gives the value to the one place that needs it."""
+    """A secret value. It shows itself as ``***`` wherever it is printed; `reveal` gives it to the one place that needs it."""
 
     __slots__ = ("_value",)
 
@@ -164,9 +164,10 @@ def url(*schemes: str) -> Reader:
         except ValueError as error:
             raise ValueError(f"{where!r} is not a URL: {error}") from error
         if parts.scheme not in schemes or not parts.hostname:
-            raise ValueError(f"expected a URL that starts with {' or '.join(s + '://' for s in schemes)} and has a host, got {where!r}")
+            wanted = " or ".join(f"{scheme}://" for scheme in schemes)
+            raise ValueError(f"expected a URL that starts with {wanted} and has a host, got {where!r}")
         if parts.password or parts.username:
-            raise ValueError("a URL with credentials in it would be shown in reports; give them as username and password {secret: NAME}")
+            raise ValueError("credentials in a URL would be shown in reports; give username and password {secret: NAME}")
         return where
 
     return read

@@ -118,11 +118,15 @@ class _Asking:
         if not look.done.wait(max(until - begun, 0.0) + GRACE):
             took = self.clock.monotonic() - begun
             which = "its timeout" if until < self.deadline else "the deadline of all checks"
-            return Judgement("inconclusive", f"could not be measured, because it was cut off at {which} after {took:.1f} s"), Observation()
+            return self._unmeasured(f"it was cut off at {which} after {took:.1f} s")
         if look.observation is None:
-            return Judgement("inconclusive", f"could not be measured, because {look.error}"), Observation()
+            return self._unmeasured(str(look.error))
         evaluate_expressions(self.check, look.observation)
         return judge(self.check, look.observation), look.observation
+
+    @staticmethod
+    def _unmeasured(why: str) -> tuple[Judgement, Observation]:
+        return Judgement("inconclusive", f"could not be measured, because {why}"), Observation()
 
     def _retried(self) -> Judgement:
         retry = self.check.retry
@@ -130,7 +134,8 @@ class _Asking:
         window_ends = min(self.begun + retry.window, self.deadline)
         in_a_row = 0
         while True:
-            judgement, observation = self.latest = self._attempt()
+            self.latest = self._attempt()
+            judgement = self.latest[0]
             in_a_row = in_a_row + 1 if judgement.status in GOOD else 0
             now = self.clock.monotonic()
             if in_a_row >= 2:
@@ -143,7 +148,8 @@ class _Asking:
         elapsed = self.clock.monotonic() - self.begun
         tries = f"after {self.attempts} attempts in {elapsed:.1f} s"
         if judgement.status in GOOD:
-            return Judgement("inconclusive", f"passed once but could not be confirmed before the deadline, {tries}: {judgement.reason}")
+            reason = f"passed once but could not be confirmed before the deadline, {tries}: {judgement.reason}"
+            return Judgement("inconclusive", reason)
         return Judgement(judgement.status, f"{judgement.reason} ({tries})")
 
     def ask(self) -> None:

@@ -119,7 +119,8 @@ def waves(hosts: Sequence[str], serial: Any) -> list[list[str]]:
     sizes = [_wave_size(one, len(hosts)) for one in (serial if isinstance(serial, list) else [serial])]
     if not sizes:
         raise InputError([Problem("cutover_serial", "expected a number, a percentage, or a list of them, got an empty list")])
-    rest, found = list(hosts), []
+    rest = list(hosts)
+    found: list[list[str]] = []
     while rest:
         size = sizes[min(len(found), len(sizes) - 1)]
         found.append(rest[:size])

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import math
 import re
+from fractions import Fraction
 from typing import Union
 
 Value = Union[float, str, bool]
@@ -30,31 +31,32 @@ Value = Union[float, str, bool]
 KINDS = ("time", "size", "ratio", "rate", "count", "text", "flag", "any")
 NUMERIC_KINDS = ("time", "size", "ratio", "rate", "count")
 
-UNITS: dict[str, tuple[str, float]] = {
-    "us": ("time", 1e-6),
-    "ms": ("time", 1e-3),
-    "s": ("time", 1.0),
-    "m": ("time", 60.0),
-    "h": ("time", 3600.0),
-    "d": ("time", 86400.0),
-    "B": ("size", 1.0),
-    "kB": ("size", 1e3),
-    "MB": ("size", 1e6),
-    "GB": ("size", 1e9),
-    "TB": ("size", 1e12),
-    "KiB": ("size", 1024.0),
-    "MiB": ("size", 1024.0**2),
-    "GiB": ("size", 1024.0**3),
-    "TiB": ("size", 1024.0**4),
-    "%": ("ratio", 0.01),
-    "/s": ("rate", 1.0),
-    "/min": ("rate", 1.0 / 60.0),
-    "/h": ("rate", 1.0 / 3600.0),
+UNITS: dict[str, tuple[str, Fraction]] = {
+    "us": ("time", Fraction(1, 1_000_000)),
+    "ms": ("time", Fraction(1, 1000)),
+    "s": ("time", Fraction(1)),
+    "m": ("time", Fraction(60)),
+    "h": ("time", Fraction(3600)),
+    "d": ("time", Fraction(86400)),
+    "B": ("size", Fraction(1)),
+    "kB": ("size", Fraction(10**3)),
+    "MB": ("size", Fraction(10**6)),
+    "GB": ("size", Fraction(10**9)),
+    "TB": ("size", Fraction(10**12)),
+    "KiB": ("size", Fraction(2**10)),
+    "MiB": ("size", Fraction(2**20)),
+    "GiB": ("size", Fraction(2**30)),
+    "TiB": ("size", Fraction(2**40)),
+    "%": ("ratio", Fraction(1, 100)),
+    "/s": ("rate", Fraction(1)),
+    "/min": ("rate", Fraction(1, 60)),
+    "/h": ("rate", Fraction(1, 3600)),
 }
+"""Unit to its kind and its factor; exact, so that 19 of 20 is 95% and not a hair less."""
 
 BASE_UNITS = {"time": "s", "size": "B", "ratio": "ratio", "rate": "/s", "count": "", "text": "", "flag": "", "any": ""}
 
-_NUMBER = r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?"
+_NUMBER = r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,3})?"
 _QUANTITY = re.compile(rf"({_NUMBER})\s*([A-Za-z%/]*)\Z")
 
 
@@ -74,7 +76,9 @@ def parse_quantity(text: str) -> tuple[float, str] | None:
     if unit not in UNITS:
         return None
     kind, factor = UNITS[unit]
-    return float(number) * factor, kind
+    if not math.isfinite(float(number)):
+        return float(number), kind
+    return float(Fraction(number) * factor), kind
 
 
 def unknown_unit(text: str) -> str | None:
@@ -148,7 +152,7 @@ def show(value: Value, kind: str = "any") -> str:
         return f"{_short(number)}/s"
     if kind == "size":
         for unit in ("TB", "GB", "MB", "kB"):
-            factor = UNITS[unit][1]
+            factor = float(UNITS[unit][1])
             if abs(number) >= factor:
                 return f"{_short(number / factor)} {unit}"
         return f"{_short(number)} B"
