@@ -106,9 +106,7 @@ def webhook_of(value: object, allowed: frozenset[str]) -> str:
     return url
 
 
-_EDITABLE = frozenset(
-    {"symbol", "timeframe", "condition", "threshold", "enabled", "note", "webhook_url", "cooldown_sec"}
-)
+_EDITABLE = frozenset({"symbol", "timeframe", "condition", "threshold", "enabled", "note", "webhook_url", "cooldown_sec"})
 
 
 def changed(alert: Alert, data: Mapping[str, Any], allowed: frozenset[str]) -> Alert:

@@ -68,8 +68,7 @@ def price(symbol: str, at: float) -> float:
     """Return the price of ``symbol`` at epoch time ``at`` (seconds)."""
     base = SYMBOLS[symbol]
     waves = sum(
-        size * math.sin(math.tau * at / period + phase)
-        for (period, size), phase in zip(_WAVES, _phases(symbol), strict=True)
+        size * math.sin(math.tau * at / period + phase) for (period, size), phase in zip(_WAVES, _phases(symbol), strict=True)
     )
     return _rounded(base * math.exp(waves + 0.0002 * _noise(symbol, int(at * 4))))
 

@@ -84,8 +84,9 @@ class Ring:
 class Hub:
     """The rings, the clients of this process, and the counters that the X-Streams-* headers show."""
 
-    def __init__(self, interval: float, ring_size: int, now: Callable[[], float] = time.time) -> None:
+    def __init__(self, interval: float, ring_size: int, heartbeat: float = 5.0, now: Callable[[], float] = time.time) -> None:
         self.interval = interval
+        self.heartbeat = heartbeat
         self.now = now
         self.rings = {symbol: Ring(symbol, ring_size, interval) for symbol in market.SYMBOLS}
         self.connected = 0
@@ -97,10 +98,10 @@ class Hub:
         self._tick: asyncio.Future[None] | None = None
 
     async def run(self) -> None:
-        """Wake all clients at the beginning of every time slot."""
+        """Wake all clients at the beginning of every time slot, and for a heartbeat where slots are longer than that."""
         while True:
             now = self.now()
-            await asyncio.sleep(self.interval - now % self.interval + 0.001)
+            await asyncio.sleep(min(self.interval - now % self.interval + 0.001, self.heartbeat))
             self._wake()
 
     def close(self) -> None:
@@ -114,7 +115,7 @@ class Hub:
         self._tick = None
 
     async def tick(self) -> None:
-        """Wait for the next time slot."""
+        """Wait for the next wake-up."""
         if self.closing.is_set():
             return
         if self._tick is None:
@@ -156,7 +157,6 @@ def resume_from(last_event_id: str | None) -> int | None:
 class Manner:
     """How a stream is sent. The good releases use the defaults."""
 
-    heartbeat: float = 5.0
     buffered: bool = False
     stalled: bool = False
 
@@ -239,7 +239,7 @@ class EventStream:
             await self.hub.tick()
             chunks, position = self._pending(position)
             count = len(chunks)
-            if loop.time() - beat >= self.manner.heartbeat:
+            if loop.time() - beat >= self.hub.heartbeat:
                 beat = loop.time()
                 chunks.append(b": heartbeat\n\n")
             if chunks:

@@ -115,7 +115,7 @@ class Web(Service):
     def __init__(self, settings: Settings, release: Release) -> None:
         super().__init__(settings, release)
         self.alerts = AlertStore(self.redis)
-        self.hub = Hub(settings.stream_interval, settings.stream_ring)
+        self.hub = Hub(settings.stream_interval, settings.stream_ring, settings.stream_heartbeat)
         self.reporter = Reporter(self.redis, self.hub, settings.instance)
         self.requests = Counter("http_requests_total", "Requests answered", ["status"], registry=self.registry)
         for status in ("2xx", "3xx", "4xx", "5xx"):
@@ -186,6 +186,9 @@ class Web(Service):
         except UNREACHABLE:
             log.debug("totals not reported, redis is unreachable")
         await super().stop()
+
+    def applied(self, old: Settings) -> None:
+        self.hub.heartbeat = self.settings.stream_heartbeat
 
     async def _report(self) -> None:
         while True:
@@ -287,7 +290,7 @@ class Web(Service):
     async def get_stream(self, request: Request) -> Response:
         symbol = symbol_of(request.query_params.get("symbol", "BTCUSDT"))
         fault = self.release.fault
-        manner = Manner(self.settings.stream_heartbeat, Fault.BUFFERED in fault, Fault.STALLED in fault)
+        manner = Manner(Fault.BUFFERED in fault, Fault.STALLED in fault)
         client = request.client.host if request.client else "local"
         if request.method == "HEAD":
             # Looks at the stream without opening it: takes no place and is not counted.

@@ -19,13 +19,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import redis
 import requests
 from prometheus_client.parser import text_string_to_metric_families
+from redis import Redis
 
 from tests.conftest import RedisServer, stop_process, wait_until
 
 DEMO = Path(__file__).resolve().parents[3] / "demo"
+sys.path.insert(0, str(DEMO))
 HEALTH = {"executor": "/health", "web": "/api/public/health"}
 
 #: Everything that the application waits for, at a pace for tests. The lock outlives a process that is slow for a moment.
@@ -145,12 +146,12 @@ class Spark:
     """The platform of one test: its Redis, and a way to start processes."""
 
     redis: RedisServer
-    client: redis.Redis
+    client: Redis
     start: Callable[..., App]
 
 
 def spark_environment(**values: str) -> dict[str, str]:
-    return {"PATH": os.environ["PATH"], "PYTHONPATH": str(DEMO), "PYTHONDONTWRITEBYTECODE": "1", **values}
+    return {"PATH": os.environ["PATH"], "PYTHONPATH": str(DEMO), **values}
 
 
 @pytest.fixture
@@ -169,8 +170,7 @@ def spark(redis_server: Callable[..., RedisServer], free_port: Callable[[], int]
             REDIS_URL=server.url,
             INSTANCE=f"{role}-{number}",
             APP_ENV_FILE=str(env_file),
-            **{f"{role.upper()}_PORT": str(port)},
-            **{**QUICK, **variables},
+            **{f"{role.upper()}_PORT": str(port), **QUICK, **variables},
         )
         with log.open("wb") as output:
             process = subprocess.Popen(
@@ -195,7 +195,7 @@ def spark(redis_server: Callable[..., RedisServer], free_port: Callable[[], int]
             wait_until(up, what=role)
         return app
 
-    client: redis.Redis = redis.Redis.from_url(server.url, decode_responses=True)
+    client: Redis = Redis.from_url(server.url, decode_responses=True)
     with contextlib.closing(client):
         yield Spark(server, client, start)
     for app in apps:

@@ -65,7 +65,7 @@ def test_leader_that_stops_hands_over_at_once(spark: Spark) -> None:
     leader = leader_of(one, two)
     follower = two if leader is one else one
     code, seconds = leader.terminate()
-    assert code == 0 and seconds < 2
+    assert code == 0 and seconds < 3
     assert "leadership released" in leader.output()
     wait_until(lambda: bool(elected(follower)), seconds=2, what="the new leader")
 
@@ -128,7 +128,7 @@ def test_alert_triggers_once_and_is_then_suppressed(spark: Spark) -> None:
     assert len(history) == 1
     assert history[0]["symbol"] == "BTCUSDT" and history[0]["price"] > 1
     # Hash, membership, history, cooldown: what the runbook counts.
-    assert {key for key in spark.client.scan_iter(f"spark:alerts:*:{alert}")} == {
+    assert set(spark.client.scan_iter(f"spark:alerts:*:{alert}")) == {
         f"spark:alerts:{kind}:{alert}" for kind in ("alert", "history", "cooldown")
     }
 
@@ -158,9 +158,7 @@ def test_notification_reaches_the_webhook(spark: Spark, receiver: Receiver) -> N
     assert [(m["type"], m["alert_id"]) for m in receiver.received] == [("alert", alert)]
 
 
-def test_notification_reaches_telegram_and_the_token_is_not_logged(
-    spark: Spark, receiver: Receiver, canary: str
-) -> None:
+def test_notification_reaches_telegram_and_the_token_is_not_logged(spark: Spark, receiver: Receiver, canary: str) -> None:
     one = spark.start(
         "executor",
         TELEGRAM_API_URL=f"http://{receiver.host}",
@@ -203,7 +201,7 @@ def test_slow_receiver_holds_up_neither_evaluation_nor_stop(spark: Spark, receiv
     before = one.metric("alerts_evaluations_total")
     wait_until(lambda: one.metric("alerts_evaluations_total") >= before + 5, seconds=3, what="evaluations")
     code, seconds = one.terminate()
-    assert code == 0 and seconds < 2
+    assert code == 0 and seconds < 3
 
 
 def test_scheduler_is_stopped_and_started_by_reload(spark: Spark) -> None:

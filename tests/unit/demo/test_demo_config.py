@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from spark import config, releases
 from spark.config import ConfigError, host_allowed, load
 from spark.releases import Fault, find
@@ -71,12 +72,8 @@ def test_secrets_are_not_in_the_representation() -> None:
 
 def test_env_file_has_the_last_word(tmp_path: Path) -> None:
     path = tmp_path / ".env"
-    path.write_text(
-        "# comment\nMAX_SSE_CONNECTIONS=1\nTELEGRAM_BOT_TOKEN='a$b#c'\nTELEGRAM_CHAT_ID=\"x y\"\r\nWS_ENABLED=\n"
-    )
-    settings = load(
-        "web-next", GOOD, {**BASE, "MAX_SSE_CONNECTIONS": "9", "WS_ENABLED": "false", "APP_ENV_FILE": str(path)}
-    )
+    path.write_text("# comment\nMAX_SSE_CONNECTIONS=1\nTELEGRAM_BOT_TOKEN='a$b#c'\nTELEGRAM_CHAT_ID=\"x y\"\r\nWS_ENABLED=\n")
+    settings = load("web-next", GOOD, {**BASE, "MAX_SSE_CONNECTIONS": "9", "WS_ENABLED": "false", "APP_ENV_FILE": str(path)})
     assert settings.max_streams_per_client == 1
     assert settings.telegram_token == "a$b#c"
     assert settings.telegram_chat == "x y"

@@ -8,6 +8,7 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from spark import market, tools
 from spark.alerts import Alert, Invalid, changed, created
 from spark.streams import Hub, Ring, resume_from
