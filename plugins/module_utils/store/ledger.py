@@ -44,9 +44,7 @@ FIELDS = ("seq", "time", "environment", "run", "event", "data", "previous", "has
 
 def digest(entry: Mapping[str, Any]) -> str:
     """The hash of an entry: SHA-256 over its canonical JSON without ``hash``, in hexadecimal."""
-    return hashlib.sha256(
-        canonical({key: value for key, value in entry.items() if key != "hash"}).encode("ascii")
-    ).hexdigest()
+    return hashlib.sha256(canonical({key: value for key, value in entry.items() if key != "hash"}).encode("ascii")).hexdigest()
 
 
 def stamp(seconds: float) -> str:
@@ -91,9 +89,7 @@ def append(
             "previous": head["hash"],
         }
         entry["hash"] = digest(entry)
-        return Change(
-            entry, put={RECORD: {"count": entry["seq"], "hash": entry["hash"]}}, append={LOG: [canonical(entry)]}
-        )
+        return Change(entry, put={RECORD: {"count": entry["seq"], "hash": entry["hash"]}}, append={LOG: [canonical(entry)]})
 
     return (store.predict if dry else store.change)([RECORD], decide, [LOG])
 
@@ -109,9 +105,7 @@ def read(
     for number, line in enumerate(_lines(store), start=1):
         entry = _parse(line)
         if entry is None:
-            raise LedgerBroken(
-                f"line {number} of the ledger is not an entry", [{"seq": number, "problem": "is not an entry"}]
-            )
+            raise LedgerBroken(f"line {number} of the ledger is not an entry", [{"seq": number, "problem": "is not an entry"}])
         if run is not None and entry["run"] != run:
             continue
         if event is not None and entry["event"] != event:
@@ -133,9 +127,7 @@ def verify(store: Store, environment: str, anchor: str | None = None) -> dict[st
     problems: list[dict[str, Any]] = []
     if before.sizes[LOG] != count:
         what = "removed" if before.sizes[LOG] < count else "added, or the head was put back"
-        problems.append(
-            {"seq": None, "problem": f"{before.sizes[LOG]} entries, but the head says {count}: entries were {what}"}
-        )
+        problems.append({"seq": None, "problem": f"{before.sizes[LOG]} entries, but the head says {count}: entries were {what}"})
     previous, expected, seen = FIRST, 1, 0
     anchored = anchor is None
     # Entries that others append meanwhile are behind the head that was read, so they are left out.
@@ -146,9 +138,7 @@ def verify(store: Store, environment: str, anchor: str | None = None) -> dict[st
             problems.append({"seq": expected, "problem": f"line {seen} is not an entry"})
             expected += 1
             continue
-        problems.extend(
-            {"seq": entry["seq"], "problem": text} for text in _faults(entry, line, environment, expected, previous)
-        )
+        problems.extend({"seq": entry["seq"], "problem": text} for text in _faults(entry, line, environment, expected, previous))
         previous, expected = entry["hash"], entry["seq"] + 1
         anchored = anchored or entry["hash"] == anchor
     if previous != newest:
@@ -223,9 +213,7 @@ def _clean(run: str, event: str, data: Mapping[str, Any], secrets: Sequence[str]
         text = canonical(hidden)
         if len(text) > LARGEST:
             problems.append(
-                Problem(
-                    "data", f"{len(text)} bytes as JSON; at most {LARGEST} fit into one entry, keep the rest in a file"
-                )
+                Problem("data", f"{len(text)} bytes as JSON; at most {LARGEST} fit into one entry, keep the rest in a file")
             )
         clean = json.loads(text)
     except ValueError as error:

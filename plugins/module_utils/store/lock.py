@@ -86,7 +86,7 @@ def describe(record: Record, now: float) -> str:
 def acquire(store: Store, claim: Claim, dry: bool = False) -> dict[str, Any]:
     """Take the lock, or renew it when this run holds it already.
 
-    Returns ``{changed, lock, token, taken_over_from}``; a lease that only became longer is no change. Raises LockHeld
+    Returns ``{changed, lock, token, taken_over_from}``; a longer lease alone is no change. Raises LockHeld
     when somebody else holds it.
     """
     _check_claim(claim)
@@ -199,7 +199,8 @@ def _acquire(snapshot: Snapshot, claim: Claim) -> Change[dict[str, Any]]:
             "reason": claim.reason or record["reason"],
             "controller": dict(claim.controller) if claim.controller else record["controller"],
         }
-        changed = {**kept, "until": None} != {**record, "until": None} or by_hand != (record["until"] is None)
+        seen = [(one["owner"], one["reason"], one["until"] is None) for one in (record, kept)]
+        changed = seen[0] != seen[1]
         return Change({**_result(kept, now, changed), "taken_over_from": None}, put={RECORD: kept})
     taken_over_from = None
     if held:
@@ -237,8 +238,7 @@ def _owned(snapshot: Snapshot, token: int, run: str, what: str) -> dict[str, Any
         return dict(record)
     if not record.get("run"):
         raise LockLost(
-            f"cannot {what} the lock with token {token} of run {run}: nobody holds it, "
-            f"and the last token was {record.get('token')}"
+            f"cannot {what} the lock with token {token} of run {run}: nobody holds it, and the last token was {record.get('token')}"
         )
     raise LockLost(
         f"cannot {what} the lock with token {token} of run {run}: it was lost, {describe(record, snapshot.now)}, "

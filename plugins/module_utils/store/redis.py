@@ -32,6 +32,19 @@ ANSWER_TIMEOUT = 10.0
 CONTENTION = 30.0
 """Seconds after which a change gives up that others were always faster."""
 
+READ = """
+-- KEYS: records, then logs.  ARGV: number of records.  Returns seconds, microseconds, texts ('' for none), sizes.
+local found = redis.call('TIME')
+for i = 1, #KEYS do
+  if i <= tonumber(ARGV[1]) then
+    found[#found + 1] = redis.call('GET', KEYS[i]) or ''
+  else
+    found[#found + 1] = redis.call('LLEN', KEYS[i])
+  end
+end
+return found
+"""
+
 COMPARE_AND_WRITE = """
 -- KEYS: records, then logs.  ARGV: number of records; their texts as read ('' for none); their new texts ('' to keep);
 -- then for each log its size as read, the number of new lines, and the lines.
@@ -176,14 +189,10 @@ class RedisStore(Store):
 
     def _read(self, records: Sequence[str], logs: Sequence[str]) -> tuple[Snapshot, list[str]]:
         """A snapshot, and the texts of the records as they were read, '' for one that does not exist."""
-        pipeline = self._client.pipeline(transaction=True)
-        pipeline.time()
-        for name in records:
-            pipeline.get(self._record(name))
-        for log in logs:
-            pipeline.llen(self._log(log))
-        (seconds, microseconds), *answers = pipeline.execute()
-        texts = [text or "" for text in answers[: len(records)]]
+        # A script, and not a transaction, because a Redis whose memory is full still runs one that only reads.
+        keys = [self._record(name) for name in records] + [self._log(name) for name in logs]
+        seconds, microseconds, *answers = self._client.register_script(READ)(keys=keys, args=[len(records)])
+        texts = [str(text) for text in answers[: len(records)]]
         now = self._clock() if self._clock else float(seconds) + float(microseconds) / 1e6
         found = {name: load_record(name, text) for name, text in zip(records, texts) if text}
         sizes = {log: int(size) for log, size in zip(logs, answers[len(records) :])}

@@ -68,9 +68,7 @@ def deployed(store: Store, id: str, run: str, details: Mapping[str, Any], dry: b
     def step(current: str | None, releases: Releases, now: float) -> str | None:
         found = _known(releases, id, "be deployed")
         if found["status"] == "rejected":
-            raise IllegalTransition(
-                f"the release {id} was rejected, so it cannot be deployed; stage it again to try it again"
-            )
+            raise IllegalTransition(f"the release {id} was rejected, so it cannot be deployed; stage it again to try it again")
         _merge(found, details)
         if found["status"] == "staged":
             found["status"] = "deployed"

@@ -54,13 +54,7 @@ SCHEMA = (
 
 def open_sqlite(address: Address, environment: str, password: str | None) -> Store:
     """Open ``sqlite:///absolute/path.db``. Nothing is created before the first write."""
-    if (
-        address.host
-        or address.username
-        or address.port
-        or not address.path.startswith("/")
-        or address.path.endswith("/")
-    ):
+    if address.host or address.username or address.port or not address.path.startswith("/") or address.path.endswith("/"):
         raise refuse("a SQLite store is the absolute path of a file: sqlite:///absolute/path.db, with three slashes")
     if "password_file" in address.options:
         raise refuse("a SQLite store has no password; its file is readable by its owner alone")
@@ -99,8 +93,7 @@ class SqliteStore(Store):
                 change = decide(self._snapshot(connection, records, logs))
                 for name, record in change.put.items():
                     connection.execute(
-                        "INSERT INTO record VALUES (?, ?, ?)"
-                        " ON CONFLICT (environment, name) DO UPDATE SET value = excluded.value",
+                        "INSERT INTO record VALUES (?, ?, ?) ON CONFLICT (environment, name) DO UPDATE SET value = excluded.value",
                         (self._environment, name, canonical(record)),
                     )
                 for log, lines in change.append.items():
@@ -154,9 +147,7 @@ class SqliteStore(Store):
             self._create()
         elif not os.path.exists(self._path):
             return None
-        connection = sqlite3.connect(
-            f"file://{quote(self._path)}?mode=rw", uri=True, timeout=self._busy, isolation_level=None
-        )
+        connection = sqlite3.connect(f"file://{quote(self._path)}?mode=rw", uri=True, timeout=self._busy, isolation_level=None)
         try:
             connection.execute("PRAGMA synchronous = EXTRA")
         except BaseException:
@@ -184,9 +175,7 @@ class SqliteStore(Store):
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if application == APPLICATION_ID:
             if version != VERSION:
-                raise StoreError(
-                    f"the store {self._path} has format {version}, this golive.cutover knows format {VERSION}"
-                )
+                raise StoreError(f"the store {self._path} has format {version}, this golive.cutover knows format {VERSION}")
             return True
         if application or connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
             raise StoreError(f"{self._path} is the database of another program, so it is not used as the store")

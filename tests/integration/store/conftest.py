@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from ansible_collections.golive.cutover.plugins.module_utils.store.interface import Store
 from ansible_collections.golive.cutover.plugins.module_utils.store.registry import open_store
 

@@ -8,6 +8,7 @@ import json
 from typing import Any
 
 import pytest
+
 from ansible_collections.golive.cutover.plugins.module_utils.core.errors import InputError
 from ansible_collections.golive.cutover.plugins.module_utils.store import ledger
 from ansible_collections.golive.cutover.plugins.module_utils.store.errors import LedgerBroken
@@ -77,7 +78,10 @@ def test_more_entries_than_are_read_at_once(store: Store, place: Any, monkeypatc
         (lambda lines: [lines[0], lines[1].replace(",", ", ", 1), *lines[2:]], [(2, "changed")]),
         (lambda lines: [lines[0], *lines[2:]], [(None, "removed"), (3, "removed or reordered")]),
         (lambda lines: lines[1:], [(None, "removed"), (2, "removed or reordered")]),
-        (lambda lines: [lines[0], lines[2], lines[1], *lines[3:]], [(3, "reordered"), (2, "reordered"), (4, "reordered")]),
+        (
+            lambda lines: [lines[0], lines[2], lines[1], *lines[3:]],
+            [(3, "reordered"), (2, "reordered"), (4, "reordered")],
+        ),
         (lambda lines: lines[:-1], [(None, "removed"), (None, "the end was removed")]),
         (lambda _lines: [], [(None, "removed"), (None, "the end was removed")]),
         (lambda lines: [*lines, lines[-1]], [(None, "added"), (5, "removed or reordered")]),

@@ -8,6 +8,7 @@ import dataclasses
 from typing import Any
 
 import pytest
+
 from ansible_collections.golive.cutover.plugins.module_utils.core.errors import InputError
 from ansible_collections.golive.cutover.plugins.module_utils.store import lock
 from ansible_collections.golive.cutover.plugins.module_utils.store.errors import LockHeld, LockLost

@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from ansible_collections.golive.cutover.plugins.module_utils.core.errors import InputError
 from ansible_collections.golive.cutover.plugins.module_utils.store import releases
 from ansible_collections.golive.cutover.plugins.module_utils.store.errors import IllegalTransition
@@ -119,7 +120,7 @@ def test_steps_that_are_not_allowed(store: Store) -> None:
     assert releases.stage(store, "1.0", "run", {})["changed"]
     go(store, "1.0")
     go(store, "1.1")
-    with pytest.raises(IllegalTransition, match="current one is 1.1"):
+    with pytest.raises(IllegalTransition, match=r"current one is 1\.1"):
         releases.accept(store, "1.0", "run")
 
 
