@@ -45,8 +45,7 @@ def _tool(script: str, *arguments: str) -> str:
         [sys.executable, str(ROOT / "tools" / script), *arguments],
         text=True,
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
     )
     if done.returncode:
         pytest.fail(f"tools/{script} {' '.join(arguments)}: {done.stderr.strip()}", pytrace=False)

@@ -32,7 +32,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-import debs  # noqa: E402
+import debs
 
 HOME = debs.CACHE / "docker"
 #: Sockets have a length limit of 107 bytes, which a deep clone would exceed: they live in a short place.

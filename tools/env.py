@@ -28,7 +28,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-import debs  # noqa: E402
+import debs
 
 ROOT = debs.ROOT
 CACHE = debs.CACHE

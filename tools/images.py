@@ -25,12 +25,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-import debs  # noqa: E402
-import docker_engine  # noqa: E402
-import env  # noqa: E402
+import debs
+import docker_engine
+import env
 
 RECIPES = debs.ROOT / "tests/images"
 WORK = debs.CACHE / "images"
+DOCKER = str(debs.CACHE / "bin/docker")
 LABEL = "golive.recipe"
 
 #: Raised when this file changes what an image holds.
@@ -105,7 +106,7 @@ def build_base() -> None:
     # A host name that is fixed in the image would win over the one that Docker gives.
     command += [*options, "--customize-hook=rm -f $1/etc/hostname $1/etc/resolv.conf", f"--include={','.join(packages)}"]
     run([*command, codename(), str(archive), str(sources.home / "etc/sources.list")], "mmdebstrap")
-    docker = [str(debs.CACHE / "bin/docker"), "import", "--change", f"LABEL {LABEL}={recipe_digest('base')}"]
+    docker = [DOCKER, "import", "--change", f"LABEL {LABEL}={recipe_digest('base')}"]
     docker += ["--change", 'CMD ["sleep", "infinity"]', "--change", "ENV LANG=C.UTF-8 PYTHONDONTWRITEBYTECODE=1"]
     run([*docker, str(archive), "golive-test/base:latest"], "docker import")
     archive.unlink()
@@ -114,7 +115,7 @@ def build_base() -> None:
 def image_python() -> tuple[int, int, int]:
     """Return the version of the base image's Python."""
     code = "import sys; print(*sys.version_info[:3])"
-    command = [str(debs.CACHE / "bin/docker"), "run", "--rm", "--network", "none", "golive-test/base", "python3", "-c", code]
+    command = [DOCKER, "run", "--rm", "--network", "none", "golive-test/base", "python3", "-c", code]
     major, minor, micro = run(command, "python3 in the base image").split()[-3:]
     return int(major), int(minor), int(micro)
 
@@ -145,7 +146,8 @@ def fetch_packages(form: str, sets: Sequence[str], target: Path, version: tuple[
     options += [f"--python-version={version[0]}.{version[1]}", "--implementation=cp"]
     options += [f"--abi={abi}" for abi in (f"cp{short}", "abi3", "none")]
     tags = ("manylinux_2_34", "manylinux_2_31", "manylinux_2_28", "manylinux_2_17", "manylinux2014", "linux")
-    options += [f"--platform={tag}_{machine}" for tag in tags] + ["--platform=any", "async-timeout", "typing-extensions"]
+    options += [f"--platform={tag}_{machine}" for tag in tags]
+    options += ["--platform=any", "async-timeout", "typing-extensions"]
     run([sys.executable, "-m", "pip", *options], "pip")
 
 
@@ -161,7 +163,7 @@ def build(name: str) -> None:
         fetch_packages(form, sets, context / form, version)
         if form == "site":
             arguments = ["--build-arg", f"SITE=/usr/local/lib/python{version[0]}.{version[1]}/dist-packages"]
-    command = [str(debs.CACHE / "bin/docker"), "build", "-q", "--label", f"{LABEL}={recipe_digest(name)}"]
+    command = [DOCKER, "build", "-q", "--label", f"{LABEL}={recipe_digest(name)}"]
     run([*command, *arguments, "-t", f"golive-test/{name}:latest", str(context)], f"docker build of {name}")
     shutil.rmtree(context, ignore_errors=True)
 
@@ -178,7 +180,7 @@ def ensure(name: str) -> str:
             else:
                 build(image)
             run(
-                [str(debs.CACHE / "bin/docker"), "tag", f"golive-test/{image}:latest", f"golive-test/{image}:{codename()}"],
+                [DOCKER, "tag", f"golive-test/{image}:latest", f"golive-test/{image}:{codename()}"],
                 "docker tag",
             )
     return f"golive-test/{name}:latest"

@@ -28,12 +28,13 @@ import time
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-import debs  # noqa: E402
-import docker_engine  # noqa: E402
-import env  # noqa: E402
-import images  # noqa: E402
+import debs
+import docker_engine
+import env
+import images
 
 ROOT = debs.ROOT
 CACHE = debs.CACHE
@@ -70,7 +71,7 @@ class Tally:
 
 
 def run(
-    command: Sequence[str | Path],
+    command: Sequence[Any],  # words and paths
     *,
     cwd: Path = ROOT,
     extra: Mapping[str, str] | None = None,
@@ -123,14 +124,15 @@ def with_path(venv: Path) -> dict[str, str]:
 
 
 def stage_lint() -> Tally:
-    """ruff, mypy --strict, ansible-lint (production), antsibull-changelog"""
+    """ruff, mypy --strict, ansible-lint (production), documentation in step, antsibull-changelog"""
     venv = virtual_environment("main", "lint")
     plugins = COLLECTION.relative_to(ROOT) / "plugins"
     python_trees = [tree for tree in ("tools", "demo", "tests") if any((ROOT / tree).rglob("*.py"))]
-    commands: dict[str, list[str | Path]] = {
+    commands: dict[str, list[Any]] = {
         "ruff": [venv / "bin/ruff", "check", "."],
         "mypy": [venv / "bin/mypy", plugins, *python_trees],
         "ansible-lint": [venv / "bin/ansible-lint", "-q", "--nocolor"],
+        "docs": [venv / "bin/python", "tools/docs.py", "--check"],
         "antsibull-changelog": [venv / "bin/antsibull-changelog", "lint"],
     }
     tally = Tally()
@@ -158,26 +160,33 @@ def _sanity(name: str) -> Tally:
     with tarfile.open(build_artefact(venv)) as archive:
         archive.extractall(tree, filter="data")
     # ansible-test asks git for the files where it finds a repository above it: give it one of its own.
-    for command in (["init", "-q"], ["add", "-A"]):
-        subprocess.run(["git", *command], cwd=tree, check=True, capture_output=True)
+    for words in (["init", "-q"], ["add", "-A"]):
+        subprocess.run(["git", *words], cwd=tree, check=True, capture_output=True)
     _pip_stand_in(venv, home / "home", TEST_PIP.get(core, "25.2"))
     version = json.loads(_output([venv / "bin/python", "-c", "import sys, json; print(json.dumps(sys.version_info[:2]))"]))
     python = f"{version[0]}.{version[1]}"
     command = [venv / "bin/ansible-test", "sanity", "--color", "no", "--truncate", "0", "--python", python, "--junit"]
     code, output = run(command, cwd=tree, extra={**with_path(venv), "HOME": str(home / "home")}, timeout=1500)
-    tests = re.findall(r'^Running sanity test "?([\w-]+)"?', output, re.MULTILINE)
-    broken = sorted(set(re.findall(r'^ERROR: .*sanity test "([\w-]+)"', output, re.MULTILINE)))
-    tally = Tally(passed=max(len(set(tests)) - len(broken), 0))
-    for test in broken or (["ansible-test"] if code or not tests else []):
+    tally = Tally()
+    total, broken = read_sanity(output)
+    tally.passed = max(total - len(broken), 0)
+    for test in broken or (["ansible-test"] if code or not total else []):
         tally.count(f"sanity on core {core}: {test}", False)
     return tally
+
+
+def read_sanity(output: str) -> tuple[int, list[str]]:
+    """Return how many tests ansible-test ran, and the names of those that failed, from what it printed."""
+    total = len(set(re.findall(r'^Running sanity test "?([\w-]+)"?', output, re.MULTILINE)))
+    listed = re.search(r"^FATAL: The \d+ sanity test\(s\) listed below .*\n((?:[\w-]+\n?)*)", output, re.MULTILINE)
+    return total, listed.group(1).split() if listed else []
 
 
 def _core_version(venv: Path) -> str:
     return _output([venv / "bin/python", "-c", "import ansible; print(ansible.__version__)"])
 
 
-def _output(command: Sequence[str | Path]) -> str:
+def _output(command: Sequence[Any]) -> str:
     return subprocess.run([str(w) for w in command], check=True, text=True, capture_output=True).stdout.strip()
 
 

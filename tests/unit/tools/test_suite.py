@@ -1,0 +1,66 @@
+# Copyright (c) the golive.cutover contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How results are counted: what CI believes depends on it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import suite
+
+JUNIT = """<testsuites><testsuite>
+<testcase classname="tests.unit.test_a" name="test_good"/>
+<testcase classname="tests.unit.test_a" name="test_bad"><failure/></testcase>
+<testcase classname="tests.unit.test_a" name="test_broken"><error/></testcase>
+<testcase classname="tests.unit.test_a" name="test_left_out"><skipped/></testcase>
+</testsuite></testsuites>"""
+
+SANITY = """\
+Running sanity test "compile" on Python 3.13
+Running sanity test "pylint"
+Running sanity test "validate-modules"
+ERROR: Found 1 pylint issue(s) which need to be resolved:
+FATAL: The 1 sanity test(s) listed below (out of 3) failed. See error output above for details.
+pylint
+"""
+
+
+def test_a_skipped_test_counts_as_failed(tmp_path: Path) -> None:
+    path = tmp_path / "junit.xml"
+    path.write_text(JUNIT, encoding="utf-8")
+    tally = suite.read_junit(path, "newest")
+    assert (tally.passed, tally.failed) == (1, 3)
+    assert "newest: tests/unit/test_a::test_left_out (skipped)" in tally.notes
+
+
+def test_failed_sanity_tests_are_named() -> None:
+    assert suite.read_sanity(SANITY) == (3, ["pylint"])
+    assert suite.read_sanity("Running sanity test \"compile\"\n") == (1, [])
+    assert suite.read_sanity("") == (0, [])
+
+
+def _close(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], **stages: object) -> tuple[int, str]:
+    monkeypatch.setattr(suite, "STAGES", stages)
+    code = suite.main([])
+    return code, capsys.readouterr().out.strip().splitlines()[-1]
+
+
+def test_the_last_line_is_what_ci_reads(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    code, line = _close(monkeypatch, capsys, one=lambda: suite.Tally(2, 0), two=lambda: suite.Tally(3, 0))
+    assert (code, line) == (0, "5 passed, 0 failed")
+
+
+def test_a_stage_that_cannot_run_is_a_failure_and_the_others_still_run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken() -> suite.Tally:
+        raise suite.SuiteError("no engine")
+
+    code, line = _close(monkeypatch, capsys, one=broken, two=lambda: suite.Tally(3, 0))
+    assert (code, line) == (1, "3 passed, 1 failed")
+
+
+def test_running_nothing_is_not_a_success(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    code, line = _close(monkeypatch, capsys, one=lambda: suite.Tally())
+    assert (code, line) == (1, "0 passed, 0 failed")
