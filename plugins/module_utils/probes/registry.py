@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 from ansible_collections.golive.cutover.plugins.module_utils.probes.base import Probe
 from ansible_collections.golive.cutover.plugins.module_utils.probes.http import HttpProbe
+from ansible_collections.golive.cutover.plugins.module_utils.probes.redis import RedisProbe
 from ansible_collections.golive.cutover.plugins.module_utils.probes.scenario import ScenarioProbe
 from ansible_collections.golive.cutover.plugins.module_utils.probes.sse import SseProbe
 from ansible_collections.golive.cutover.plugins.module_utils.probes.tcp import TcpProbe
@@ -20,6 +21,7 @@ PROBES: Mapping[str, Probe] = {
     probe.name: probe
     for probe in (
         HttpProbe(),
+        RedisProbe(),
         ScenarioProbe(),
         SseProbe(),
         TcpProbe(),
