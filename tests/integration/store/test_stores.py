@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.golive.cutover.plugins.module_utils.core.errors import InputError, LibraryMissing
-from ansible_collections.golive.cutover.plugins.module_utils.store import lock
+from ansible_collections.golive.cutover.plugins.module_utils.store import ledger, lock
 from ansible_collections.golive.cutover.plugins.module_utils.store.errors import StoreError
 from ansible_collections.golive.cutover.plugins.module_utils.store.interface import Change, Store
 from ansible_collections.golive.cutover.plugins.module_utils.store.registry import open_store
@@ -155,7 +155,8 @@ def test_a_log_is_append_only_for_the_sqlite3_command(tmp_path: Path) -> None:
 def test_passwords_by_parameter_and_by_file(
     redis_server: Callable[..., Any], tmp_path: Path, canary: str, free_port: Callable[[], int]
 ) -> None:
-    server = redis_server({"requirepass": canary, "user": f"golive on >{canary}u ~golive:* +@all"})
+    commands = "+evalsha +script|load +time +get +set +llen +lrange +rpush +info"
+    server = redis_server({"requirepass": canary, "user": f"golive on >{canary}u ~golive:* {commands}"})
     file = tmp_path / "password"
     file.write_text(canary + "\n")
     with open_store(server.url, "spark", canary) as store:
@@ -164,6 +165,8 @@ def test_passwords_by_parameter_and_by_file(
         assert lock.read(store)["owner"] == "alice"
     with open_store(server.url.replace("//", "//golive@"), "spark", canary + "u") as store:
         assert lock.read(store)["owner"] == "alice"
+        ledger.append(store, "spark", "run-1", "event")
+        assert ledger.verify(store, "spark")["count"] == 1
     for password in (None, canary + "wrong"):
         with open_store(server.url, "spark", password) as store, pytest.raises(StoreError) as refused:
             lock.read(store)
