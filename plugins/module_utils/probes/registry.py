@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 from ansible_collections.golive.cutover.plugins.module_utils.probes.base import Probe
 from ansible_collections.golive.cutover.plugins.module_utils.probes.http import HttpProbe
+from ansible_collections.golive.cutover.plugins.module_utils.probes.metrics import MetricsProbe
 from ansible_collections.golive.cutover.plugins.module_utils.probes.redis import RedisProbe
 from ansible_collections.golive.cutover.plugins.module_utils.probes.scenario import ScenarioProbe
 from ansible_collections.golive.cutover.plugins.module_utils.probes.sse import SseProbe
@@ -21,6 +22,7 @@ PROBES: Mapping[str, Probe] = {
     probe.name: probe
     for probe in (
         HttpProbe(),
+        MetricsProbe(),
         RedisProbe(),
         ScenarioProbe(),
         SseProbe(),

@@ -1,0 +1,347 @@
+# Copyright (c) the golive.cutover contributors
+# SPDX-License-Identifier: BSD-2-Clause
+"""Values of series on a Prometheus or OpenMetrics page: as they stand, or as they change over a sampling time."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Any, ClassVar, NamedTuple, Optional
+
+from ansible_collections.golive.cutover.plugins.module_utils.core import options as opt
+from ansible_collections.golive.cutover.plugins.module_utils.core import windows
+from ansible_collections.golive.cutover.plugins.module_utils.core.errors import ProbeError, Problem
+from ansible_collections.golive.cutover.plugins.module_utils.core.options import Option
+from ansible_collections.golive.cutover.plugins.module_utils.core.windows import CannotMeasure, Change, Point
+from ansible_collections.golive.cutover.plugins.module_utils.probes import _http, _net
+from ansible_collections.golive.cutover.plugins.module_utils.probes._page import BadPage, Key, Page, Reader, Sample, Selector
+from ansible_collections.golive.cutover.plugins.module_utils.probes.base import Context, Observation, Probe
+
+ACCEPT = "text/plain;version=0.0.4,application/openmetrics-text;version=1.0.0;q=0.8,*/*;q=0.1"
+MOST_LOOKS = 1000
+LARGE_SKEW = 5.0
+"""Seconds between the clock of the page and ours from which it is mentioned."""
+
+REDUCTIONS: Mapping[str, Callable[[Sequence[float]], float]] = {
+    "sum": math.fsum,
+    "max": max,
+    "min": min,
+    "avg": lambda values: math.fsum(values) / len(values),
+    "count": len,
+}
+WINDOWED = ("increase", "rate", "delta")
+_RESERVED = ("series", "age", "samples")
+
+
+def _pattern_or_text(value: Any) -> str:
+    """An exact text, or ``~`` and a regular expression. Numbers and flags stand for how they are written."""
+    if isinstance(value, bool):
+        value = str(value).lower()
+    elif isinstance(value, (int, float)):
+        value = str(value)
+    if value == "":
+        return ""
+    text = opt.text(value)
+    if text.startswith("~"):
+        try:
+            re.compile(text[1:])
+        except re.error as error:
+            raise ValueError(f"{text[1:]!r} is not a regular expression: {error}") from error
+    return text
+
+
+def _name(value: Any) -> str:
+    text = opt.text(value)
+    if not text.startswith("~") and not re.fullmatch(r"[a-zA-Z_:][a-zA-Z0-9_:.]*", text):
+        raise ValueError(f"{text!r} is not the name of a metric; labels go under labels, a regular expression starts with ~")
+    return _pattern_or_text(text)
+
+
+SELECTION: Mapping[str, Option] = {
+    "name": Option(_name, "name of the series as it stands on the page, or ~ and a regular expression"),
+    "labels": Option(opt.map_of(_pattern_or_text), "labels that a series must have; a value may be ~ and a regular expression"),
+    "reduce": Option(opt.choice(*REDUCTIONS), "how several series become one value"),
+    "as": Option(opt.choice("value", *WINDOWED), "what is measured of each series", default="value"),
+    "absent": Option(opt.choice("missing", "zero"), "what it means when no series matches", default="missing"),
+}
+
+
+def _selections(value: Any) -> dict[str, dict[str, Any]]:
+    """The mapping under ``select``: own name of the value to what is selected."""
+    if not isinstance(value, Mapping) or not value:
+        raise ValueError(f"expected a mapping of own names to {{name: …}}, got {value!r}")
+    problems: list[Problem] = []
+    clean = {}
+    for key, raw in value.items():
+        where = str(key)
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", where) or where in _RESERVED:
+            problems.append(Problem(where, f"expected a name of a-z, 0-9 and _, and none of {', '.join(_RESERVED)}"))
+        clean[where] = opt.read_options(raw, SELECTION, where, problems)
+        if isinstance(raw, Mapping) and not raw.get("name"):
+            problems.append(Problem(f"{where}.name", f"is missing: {SELECTION['name'].help}"))
+    if problems:
+        raise ValueError("; ".join(str(problem) for problem in problems))
+    return clean
+
+
+class Selection(NamedTuple):
+    """What becomes one measure: which series, what of each, and how they become one value."""
+
+    selector: Selector
+    kind: str
+    reduce: Optional[str]
+    absent: str
+
+
+@dataclass
+class Look:
+    """One reading of the page: when (monotonic seconds), what was on it, and when the server says that it made it."""
+
+    at: float
+    page: Page
+    made: Optional[float]
+
+
+class MetricsProbe(Probe):
+    """Reads a metrics page, once or over a sampling time, and picks series from it.
+
+    A page that is not there, not whole or not a metrics page could not be measured. Several series are never one
+    value unless
+    ``reduce`` says how.
+    """
+
+    name = "metrics"
+    options: ClassVar[Mapping[str, Option]] = {
+        "url": Option(opt.url("http", "https"), "address of the page", required=True),
+        **_http.OPTIONS,
+        **SELECTION,
+        "select": Option(_selections, "several values from one reading: own name to {name, labels, reduce, as, absent}"),
+        "over": Option(opt.duration, "sampling time, for increase, rate and delta"),
+        "every": Option(opt.duration, "pause between two readings within the sampling time"),
+        "max_page": Option(opt.size, "largest page that is read", default=64_000_000),
+    }
+    measures: ClassVar[Mapping[str, str]] = {
+        "value": "any",
+        "series": "count",
+        "series.*": "count",
+        "age": "time",
+        "samples": "count",
+    }
+
+    def problems(self, options: Mapping[str, Any]) -> list[Problem]:
+        found = _http.problems(options)
+        if (options["name"] is None) == (options["select"] is None):
+            found.append(Problem("name", "give either name, for one value, or select, for several"))
+        if options["select"] is not None:
+            found += [
+                Problem(key, "goes into the entries of select")
+                for key in ("labels", "reduce", "as", "absent")
+                if options[key] != SELECTION[key].default
+            ]
+        over, every = options["over"], options["every"]
+        kinds = {selection.kind for selection in selections(options).values()}
+        windowed = sorted(kinds.intersection(WINDOWED))
+        if windowed and not over:
+            found.append(Problem("over", f"is missing: the sampling time for {' and '.join(windowed)}"))
+        if over is not None and not windowed:
+            found.append(Problem("over", "is the sampling time for as: increase, rate or delta, and none of them is asked"))
+        if every is not None and (over is None or every > over):
+            found.append(Problem("every", "is longer than the sampling time" if over else "goes with over"))
+        elif over and every is not None and over / max(every, 1e-9) > MOST_LOOKS:
+            found.append(Problem("every", f"is so short that the page would be read more than {MOST_LOOKS} times"))
+        return found
+
+    def measures_for(self, options: Mapping[str, Any]) -> Mapping[str, str]:
+        if options["select"] is None:
+            return {name: kind for name, kind in self.measures.items() if name != "series.*"}
+        own: dict[str, str] = dict.fromkeys(options["select"], "any")
+        own.update({f"series.{name}": "count" for name in options["select"]})
+        return {**own, "age": "time", "samples": "count"}
+
+    def at_least(self, options: Mapping[str, Any]) -> float:
+        return float(options["over"] or 0.0)
+
+    def look(self, options: Mapping[str, Any], context: Context) -> Observation:
+        wanted = selections(options)
+        with _net.Guard(context) as guard, contextlib.closing(_http.Client(options, context, guard)) as client:
+            looks = sample(options, [one.selector for one in wanted.values()], client, context)
+        last = looks[-1]
+        seen = Observation(
+            measures={"samples": len(looks)},
+            proof={"samples": len(looks), "bytes": last.page.size, "lines": last.page.lines},
+        )
+        if len(looks) > 1:
+            seen.proof["window"] = round(last.at - looks[0].at, 3)
+        for index, (name, selection) in enumerate(wanted.items()):
+            judge(seen, name, selection, [(one.at, one.page.samples[index]) for one in looks], last.page.gauges)
+        _age(seen, last, context)
+        if options["select"] is None:
+            seen.measures["series"] = seen.measures.pop("series.value")
+            seen.proof["series"] = seen.proof["series"]["value"]
+        return seen
+
+
+def selections(options: Mapping[str, Any]) -> dict[str, Selection]:
+    """Every measure that the options ask for; the single one is called ``value``."""
+    raw = options["select"] if options["select"] is not None else {"value": options}
+    return {
+        name: Selection(Selector(one["name"] or "", one["labels"] or {}), one["as"], one["reduce"], one["absent"])
+        for name, one in raw.items()
+    }
+
+
+def sample(options: Mapping[str, Any], selectors: Sequence[Selector], client: _http.Client, context: Context) -> list[Look]:
+    """Read the page once, or from the start to the end of the sampling time. Each reading must succeed: a hole in the
+    window
+    could hide a reset. Raises ProbeError."""
+    over = options["over"] or 0.0
+    every = options["every"] or min(over / 5, 15.0)
+    looks = [_read(options, selectors, client, context)]
+    ends = looks[0].at + over
+    while looks[-1].at < ends:
+        until = min(looks[-1].at + every, ends)
+        if ends - until < every / 2:
+            until = ends
+        while context.clock() < until:
+            if context.over():
+                raise ProbeError(f"{options['url']}: the time ran out before the sampling time of {over:g} s had passed")
+            context.sleep(min(max(until - context.clock(), 0.0), 0.2))
+        looks.append(_read(options, selectors, client, context, len(looks) + 1))
+    return looks
+
+
+def _read(
+    options: Mapping[str, Any], selectors: Sequence[Selector], client: _http.Client, context: Context, number: int = 1
+) -> Look:
+    """One reading of the page."""
+    at = context.clock()
+    url = options["url"]
+    try:
+        with client.request("GET", url, {"Accept": ACCEPT, "Accept-Encoding": "identity"}) as reply:
+            if reply.status != 200:
+                raise BadPage(f"answered with status {reply.status}")
+            if reply.is_html():
+                raise BadPage("the page is HTML, not metrics")
+            reader = Reader(selectors, _declared(reply.headers.get("content-type", "")))
+            for piece in reply.chunks(options["max_page"]):
+                reader.feed(piece)
+            page = reader.finish(context.over)
+            made = None
+            with contextlib.suppress(KeyError, ValueError, TypeError):
+                made = parsedate_to_datetime(reply.headers["date"]).timestamp()
+            return Look(at, page, made)
+    except ProbeError as error:
+        text = str(error) if str(error).startswith(url) else f"{url}: {error}"
+        raise ProbeError(text + (f" (reading {number})" if number > 1 else "")) from error
+
+
+def _declared(content_type: str) -> Optional[bool]:
+    """Whether the server says that the page is OpenMetrics; None when it says neither."""
+    if content_type.startswith("application/openmetrics-text"):
+        return True
+    return False if re.search(r"version=0\.0\.4", content_type) else None
+
+
+def judge(
+    seen: Observation,
+    name: str,
+    selection: Selection,
+    looks: Sequence[tuple[float, Sequence[Sample]]],
+    gauges: frozenset[str],
+) -> None:
+    """Put one measure into an observation, or the reason why there is none; and the number of its series."""
+    if selection.kind == "value":
+        looks = looks[-1:]
+    series = {one.key for _at, samples in looks for one in samples}
+    seen.measures[f"series.{name}"] = len(series)
+    seen.proof.setdefault("series", {})[name] = len(series)
+    try:
+        _once(looks)
+        if not series:
+            if selection.absent != "zero":
+                raise CannotMeasure(f"no series matches {selection.selector}")
+            values = [0.0]
+        elif selection.kind == "value":
+            values = [_finite(one.value, len(series)) for one in looks[-1][1]]
+        else:
+            values = _changes(seen, selection, series, looks, gauges)
+        if selection.reduce == "count":
+            seen.measures[name] = len(series)
+        elif selection.reduce is not None:
+            seen.measures[name] = REDUCTIONS[selection.reduce](values)
+        elif len(values) > 1:
+            raise CannotMeasure(f"{len(values)} series match {selection.selector}; say reduce: {', '.join(REDUCTIONS)}")
+        else:
+            seen.measures[name] = values[0]
+    except CannotMeasure as error:
+        seen.missing[name] = str(error)
+
+
+def _once(looks: Sequence[tuple[float, Sequence[Sample]]]) -> None:
+    for _at, samples in looks:
+        seen: set[Key] = set()
+        for one in samples:
+            if one.key in seen:
+                raise CannotMeasure(f"the series {_show(one.key)} appears twice on the page")
+            seen.add(one.key)
+
+
+def _finite(value: float, of: int) -> float:
+    if not math.isfinite(value):
+        raise CannotMeasure(f"{'the' if of == 1 else f'one of {of}'} series is {'NaN' if math.isnan(value) else value}")
+    return value
+
+
+def _changes(
+    seen: Observation,
+    selection: Selection,
+    series: set[Key],
+    looks: Sequence[tuple[float, Sequence[Sample]]],
+    gauges: frozenset[str],
+) -> list[float]:
+    """What each series did over the window. First each on its own, so that no reset hides in a sum."""
+    pages = [(at, {one.key: one.value for one in samples}) for at, samples in looks]
+    changes: list[Change] = []
+    for key in sorted(series):
+        if selection.kind != "delta" and key[0] in gauges:
+            raise CannotMeasure(f"{key[0]} is a gauge, which has no {selection.kind}; use as: delta")
+        points = [Point(at, values.get(key)) for at, values in pages]
+        try:
+            changes.append(windows.delta(points) if selection.kind == "delta" else windows.increase(points))
+        except CannotMeasure as error:
+            raise CannotMeasure(f"{_show(key)}: {error}") from error
+    for word, count in (
+        ("resets", sum(change.resets for change in changes)),
+        ("born", sum(change.born for change in changes)),
+        ("vanished", sum(change.vanished for change in changes)),
+    ):
+        if count:
+            seen.proof[word] = seen.proof.get(word, 0) + count
+    return [change.rate if selection.kind == "rate" else change.amount for change in changes]
+
+
+def _age(seen: Observation, look: Look, context: Context) -> None:
+    """How old the oldest selected sample is: by its own timestamp, else by the date of the answer."""
+    now = context.now()
+    if look.made is not None and abs(now - look.made) > LARGE_SKEW:
+        seen.proof["clock_skew"] = round(look.made - now, 1)
+    stamps = [one.at for chosen in look.page.samples for one in chosen]
+    known = [stamp for stamp in (look.made if stamp is None else stamp for stamp in stamps or [None]) if stamp is not None]
+    if len(known) < max(len(stamps), 1):
+        seen.missing["age"] = "neither the samples nor the answer say when they were made"
+        return
+    seen.proof["age_from"] = "timestamps" if any(stamp is not None for stamp in stamps) else "date of the answer"
+    oldest = min(known)
+    age = now - oldest
+    if age < -1.0:
+        seen.missing["age"] = f"the page is from {-age:.0f} s in the future: the clocks differ"
+    else:
+        seen.measures["age"] = max(age, 0.0)
+
+
+def _show(key: Key) -> str:
+    return str(Selector(key[0], dict(key[1])))
