@@ -73,7 +73,7 @@ class SqliteStore(Store):
 
     def read(self, records: Sequence[str], logs: Sequence[str] = ()) -> Snapshot:
         with self._errors("read"):
-            connection = self._open(create=False)
+            connection = self._connect() if os.path.exists(self._path) else None
             if connection is None:
                 return Snapshot(self._clock(), {}, dict.fromkeys(logs, 0))
             with self._transaction(connection, "DEFERRED"):
@@ -83,8 +83,8 @@ class SqliteStore(Store):
 
     def change(self, records: Sequence[str], decide: Callable[[Snapshot], Change[T]], logs: Sequence[str] = ()) -> T:
         with self._errors("write"):
-            connection = self._open(create=True)
-            assert connection is not None
+            self._create()
+            connection = self._connect()
             # IMMEDIATE takes the write lock before reading, so that what was decided upon cannot change meanwhile.
             with self._transaction(connection, "IMMEDIATE"):
                 if not self._recognise(connection):
@@ -105,7 +105,7 @@ class SqliteStore(Store):
 
     def lines(self, log: str, start: int, count: int) -> list[str]:
         with self._errors("read"):
-            connection = self._open(create=False)
+            connection = self._connect() if os.path.exists(self._path) else None
             if connection is None:
                 return []
             with self._transaction(connection, "DEFERRED"):
@@ -140,13 +140,9 @@ class SqliteStore(Store):
         }
         return Snapshot(self._clock(), found, sizes)
 
-    def _open(self, create: bool) -> sqlite3.Connection | None:
+    def _connect(self) -> sqlite3.Connection:
         if self._connection is not None:
             return self._connection
-        if create:
-            self._create()
-        elif not os.path.exists(self._path):
-            return None
         connection = sqlite3.connect(f"file://{quote(self._path)}?mode=rw", uri=True, timeout=self._busy, isolation_level=None)
         try:
             connection.execute("PRAGMA synchronous = EXTRA")
