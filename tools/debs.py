@@ -329,8 +329,8 @@ class Apt:
         except (OSError, subprocess.TimeoutExpired) as error:
             raise DebsError(f"apt-get {arguments[0]} could not be run: {error}") from error
         if done.returncode:
-            lines = [x for x in (done.stderr + done.stdout).splitlines() if x.startswith(("E:", "W:", "Err:"))]
-            raise DebsError("\n  ".join([f"apt-get {arguments[0]} failed:", *lines[-6:]]))
+            lines = [x for x in (done.stderr + done.stdout).splitlines() if x.startswith("E:")]
+            raise DebsError("\n  ".join([f"apt-get {arguments[0]} failed:", *lines[:4]]))
         return done.stdout
 
     def update(self, *, force: bool = False) -> None:
@@ -428,9 +428,10 @@ def unpack(name: str, bundle: Bundle, say: bool = True) -> Path:
         apt.prepare()
         archives = apt.download(packages, bundle.own_packages)
     except DebsError as error:
+        wanted = " ".join([*packages, *bundle.own_packages])
         raise DebsError(
             f"{bundle.summary}: not on this machine, and it could not be fetched.\n  {error}\n"
-            f"  Install by hand: {' '.join(packages)}{f' (of {suite} or newer)' if suite else ''} {' '.join(bundle.own_packages)}"
+            f"  Install by hand: {wanted}{f' (Debian {suite} or newer)' if suite else ''}"
         ) from error
     part = root.with_name(f".{name}.{os.getpid()}")
     shutil.rmtree(part, ignore_errors=True)

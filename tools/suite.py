@@ -166,7 +166,8 @@ def _sanity(name: str) -> Tally:
     version = json.loads(_output([venv / "bin/python", "-c", "import sys, json; print(json.dumps(sys.version_info[:2]))"]))
     python = f"{version[0]}.{version[1]}"
     command = [venv / "bin/ansible-test", "sanity", "--color", "no", "--truncate", "0", "--python", python, "--junit"]
-    code, output = run(command, cwd=tree, extra={**with_path(venv), "HOME": str(home / "home")}, timeout=1500)
+    extra = {**with_path(venv), "HOME": str(home / "home"), "PIP_QUIET": "2"}
+    code, output = run(command, cwd=tree, extra=extra, timeout=1500)
     tally = Tally()
     total, broken = read_sanity(output)
     tally.passed = max(total - len(broken), 0)
