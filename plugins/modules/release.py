@@ -59,7 +59,7 @@ attributes:
     support: full
     description: Shows the current release, the one to go back to, and the status of each.
 author:
-  - The golive.cutover contributors
+  - The golive.cutover contributors (!UNKNOWN)
 seealso:
   - module: golive.cutover.lock
   - module: golive.cutover.ledger
@@ -179,9 +179,7 @@ def main() -> None:
             "recipe": {"type": "dict"},
         },
         release,
-        required_if=[
-            ("state", state, ("id", "run")) for state in ("staged", "deployed", "accepted", "rejected", "forgotten")
-        ],
+        required_if=[("state", state, ("id", "run")) for state in ("staged", "deployed", "accepted", "rejected", "forgotten")],
         supports_check_mode=True,
     )
 
