@@ -17,6 +17,8 @@ from ansible_collections.golive.cutover.plugins.module_utils.probes.redis import
 from ansible_collections.golive.cutover.plugins.module_utils.probes.scenario import ScenarioProbe
 from ansible_collections.golive.cutover.plugins.module_utils.probes.sse import SseProbe
 from ansible_collections.golive.cutover.plugins.module_utils.probes.tcp import TcpProbe
+from ansible_collections.golive.cutover.plugins.module_utils.probes.tls import TlsProbe
+from ansible_collections.golive.cutover.plugins.module_utils.probes.websocket import WebsocketProbe
 
 PROBES: Mapping[str, Probe] = {
     probe.name: probe
@@ -27,5 +29,7 @@ PROBES: Mapping[str, Probe] = {
         ScenarioProbe(),
         SseProbe(),
         TcpProbe(),
+        WebsocketProbe(),
+        TlsProbe(),
     )
 }
