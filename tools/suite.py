@@ -179,8 +179,8 @@ def _sanity(name: str) -> Tally:
 def read_sanity(output: str) -> tuple[int, list[str]]:
     """Return how many tests ansible-test ran, and the names of those that failed, from what it printed."""
     total = len(set(re.findall(r'^Running sanity test "?([\w-]+)"?', output, re.MULTILINE)))
-    listed = re.search(r"^FATAL: The \d+ sanity test\(s\) listed below .*\n((?:[\w-]+\n?)*)", output, re.MULTILINE)
-    return total, listed.group(1).split() if listed else []
+    listed = re.search(r"^FATAL: The \d+ sanity test\(s\) listed below .*\n((?:[a-z][\w. -]*\n?)*)", output, re.MULTILINE)
+    return total, [line.split()[0] for line in listed.group(1).splitlines()] if listed else []
 
 
 def _core_version(venv: Path) -> str:
