@@ -56,6 +56,7 @@ class FilterModule:
             "blocking": blocking,
             "outcomes": outcomes,
             "evidence": runs.evidence,
+            "verify_gate": runs.verify_gate,
             "waves": waves,
             "stopped": runs.stopped,
             "rollback_summary": runs.rollback_summary,

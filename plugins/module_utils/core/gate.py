@@ -181,21 +181,28 @@ def _judge_criterion(criterion: Criterion, evidence: Mapping[str, Mapping[str, A
 def _host_reasons(host: str, of_host: Mapping[str, Any] | None) -> list[str]:
     if of_host is None:
         return [f"{host}: no evidence, the host was lost or never reached"]
+    verdicts = of_host.get("verdicts") or []
     reasons = []
     failed = of_host.get("failed")
     if failed:
-        message = str(failed.get("message") or "").strip()
-        first = message.splitlines()[0] if message else "without a message"
         task = f" ({failed['task']})" if failed.get("task") else ""
-        reasons.append(f"{host}: step {failed.get('step', '?')} failed{task}: {first}")
-    verdicts = of_host.get("verdicts") or []
-    if not verdicts:
+        message = str(failed.get("message") or "").strip() or "without a message"
+        reasons.append(f"{host}: step {failed.get('step', '?')} failed{task}: {message}")
+    elif not verdicts:
         reasons.append(f"{host}: no check has a verdict")
     answered = {v.get("id") for v in verdicts}
     unanswered = [str(one) for one in of_host.get("asked") or () if one not in answered]
     if unanswered:
         reasons.append(f"{host}: asked but without a verdict: {', '.join(unanswered)}")
     return reasons
+
+
+def _table_reasons(criteria: Sequence[Mapping[str, Any]], explained: bool) -> list[str]:
+    """The required rows that are not met. Once other reasons explain the decision, one line names them; else each says why."""
+    unmet = [one for one in criteria if one["required"] and one["met"] is not True]
+    if explained and unmet:
+        return [f"not met in the go/no-go table: {', '.join(one['name'] for one in unmet)}"]
+    return [f"{one['name']}: {'not met' if one['met'] is False else 'not answered'}: {one['detail']}" for one in unmet]
 
 
 def decide(evidence: Mapping[str, Mapping[str, Any]], hosts: Sequence[str], policy: Policy) -> Decision:
@@ -225,10 +232,9 @@ def decide(evidence: Mapping[str, Mapping[str, Any]], hosts: Sequence[str], poli
     for criterion in policy.criteria:
         met, detail = _judge_criterion(criterion, evidence)
         criteria.append({"name": criterion.name, "required": criterion.required, "met": met, "detail": detail})
-        if criterion.required and met is not True:
-            reasons.append(f"{criterion.name}: {'not met' if met is False else 'not answered'}: {detail}")
+    reasons += _table_reasons(criteria, bool(reasons))
     if policy.max_warnings is not None and counts["warn"] > policy.max_warnings:
         reasons.append(f"{counts['warn']} warnings, {policy.max_warnings} allowed")
-    if hosts and not counts["pass"] and not counts["warn"]:
+    if not reasons and not counts["pass"] and not counts["warn"]:
         reasons.append("not one check has passed")
     return Decision("no_go" if reasons else "go", reasons, criteria, counts, blockers)

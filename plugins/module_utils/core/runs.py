@@ -84,14 +84,10 @@ def _read_gate(raw: Any, checks: Sequence[Check] | None, steps: Sequence[str], p
         where = f"cutover_gate.criteria[{index}]"
         if checks is not None:
             ids = {check.id for check in checks}
-            problems.extend(
-                Problem(f"{where}.checks", f"there is no check {one!r}") for one in criterion.checks if one not in ids
-            )
+            problems.extend(Problem(f"{where}.checks", f"there is no check {one!r}") for one in criterion.checks if one not in ids)
             if criterion.tags and not select(checks, criterion.tags):
                 problems.append(Problem(f"{where}.tags", f"no check carries any of {', '.join(criterion.tags)}"))
-        problems.extend(
-            Problem(f"{where}.steps", f"there is no step {one!r}") for one in criterion.steps if one not in steps
-        )
+        problems.extend(Problem(f"{where}.steps", f"there is no step {one!r}") for one in criterion.steps if one not in steps)
     return policy
 
 
@@ -108,6 +104,31 @@ def plan_problems(plan: Mapping[str, Any], probes: Mapping[str, Probe], always: 
     steps = [str(one.get("name")) for one in clean["steps"] or [] if isinstance(one, Mapping)]
     _read_gate(clean["gate"], checks, [*always, *steps], problems)
     return [str(problem).replace("cutover.", "cutover_", 1) for problem in problems]
+
+
+def verify_gate(gate: Mapping[str, Any], checks: Sequence[Mapping[str, Any]], tags: Sequence[str]) -> dict[str, Any]:
+    """The gate for a system that is only looked at.
+
+    Steps are not taken, so what only steps answer is left out. When the caller asks for some tags only, a criterion that none of
+    the chosen checks can answer stays in the table but does not block: it was not asked, and the report says so.
+    """
+
+    def of(check: Mapping[str, Any]) -> set[str]:
+        carried = check.get("tags") or []
+        return {carried} if isinstance(carried, str) else set(carried)
+
+    chosen = [check for check in checks if not tags or set(tags) & of(check)]
+    criteria = []
+    for row in gate.get("criteria") or []:
+        one = {key: value for key, value in row.items() if key != "steps"}
+        named = set(opt.list_of(str)(one.get("checks") or []))
+        tagged = set(opt.list_of(str)(one.get("tags") or []))
+        if not named and not tagged:
+            continue
+        if tags and not any(check.get("id") in named or tagged & of(check) for check in chosen):
+            one["required"] = False
+        criteria.append(one)
+    return {**gate, "criteria": criteria}
 
 
 def waves(hosts: Sequence[str], serial: Any) -> list[list[str]]:
@@ -183,7 +204,11 @@ def _rollback(
     done = {host: dict(undone[host] or {}) for host in hosts if undone.get(host)}
     for host in changed:
         if host not in done:
-            done[host] = {"verified": False, "error": "the host was changed and could not be reached for the rollback", "verdicts": []}
+            done[host] = {
+                "verified": False,
+                "error": "the host was changed and could not be reached for the rollback",
+                "verdicts": [],
+            }
     if not done:
         return None
     seconds = [float(one["seconds"]) for one in done.values() if one.get("seconds") is not None]
@@ -208,21 +233,26 @@ def run_record(
     """The whole record of a run, as the report takes it; ``problems`` are those of closing it."""
     hosts: Sequence[str] = run["hosts"]
     decision = decided.get("decision", "no_go")
+    reasons = list(decided.get("reasons", ["no decision was reached"]))
     seen = evidence(outcomes, hosts)
-    previous = [one for one in ((outcomes.get(host) or {}).get("previous_release") for host in hosts) if one]
     problems = [
         f"{host}: {one['close_error']}" for host in hosts if (one := outcomes.get(host) or {}) and one.get("close_error")
     ]
-    rolls_back = run.get("kind") == "rollback" or decision != "go"
+    rollback = _rollback(outcomes, undone, hosts) if run.get("kind") == "rollback" or decision != "go" else None
+    if run.get("kind") == "rollback":
+        # A rollback by hand is not judged by the gate of a cutover: it is good when it is verified on every host.
+        reasons = [f"{host}: {one['failed'].get('message')}" for host, one in seen.items() if one.get("failed")]
+        decision = "go" if rollback is not None and rollback["verified"] and not reasons else "no_go"
+    previous = [one for one in ((outcomes.get(host) or {}).get("previous_release") for host in hosts) if one]
     return {
         **{key: run.get(key) for key in ("id", "kind", "environment", "release", "reason", "started", "operator", "controller")},
         "ended": ended,
         "previous_release": previous[0] if previous else None,
         "decision": decision,
-        "reasons": list(decided.get("reasons", ["no decision was reached"])) + problems,
+        "reasons": reasons + problems,
         "criteria": list(decided.get("criteria", [])),
         "hosts": seen,
         "lost_hosts": lost_hosts(outcomes, hosts),
-        "rollback": _rollback(outcomes, undone, hosts) if rolls_back else None,
+        "rollback": rollback,
         "problems": problems,
     }

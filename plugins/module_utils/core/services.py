@@ -173,17 +173,12 @@ def read_services(raw: Any, *, commands: bool = True, where: str = "services") -
         if commands and not clean["command"]:
             problems.append(Problem(f"{path}.command", f"is missing: {_SERVICE['command'].help}"))
         if commands and policy == "healthy" and implied != "healthy":
-            problems.append(
-                Problem(f"{path}.ready", "the policy healthy needs http or tcp, so that health can be asked for")
-            )
+            problems.append(Problem(f"{path}.ready", "the policy healthy needs http or tcp, so that health can be asked for"))
         if ready.tcp == 0 and clean["port"] is None:
             problems.append(Problem(f"{path}.ready.tcp", "{port} is used, but the service has no port"))
         found.append(
             Service(
-                **{
-                    key: clean[key]
-                    for key in ("command", "environment", "instances", "port", "start_timeout", "stop_timeout")
-                },
+                **{key: clean[key] for key in ("command", "environment", "instances", "port", "start_timeout", "stop_timeout")},
                 name=str(clean["name"]),
                 directory=clean["directory"],
                 policy=policy,

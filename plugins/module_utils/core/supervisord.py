@@ -109,9 +109,7 @@ def program_config(program: Program, *, python: str, launcher: str, spec: str, l
     )
 
 
-def crash(
-    program: Program, state: str, *, starts: int, expected_starts: int, exit_status: int, detail: str
-) -> str | None:
+def crash(program: Program, state: str, *, starts: int, expected_starts: int, exit_status: int, detail: str) -> str | None:
     """Why a program that should be up will not be, or None while it still may be.
 
     ``starts`` counts how often it was started since it was last put in place.

@@ -55,8 +55,7 @@ def excluded(path: str, patterns: Sequence[str]) -> bool:
     if parts[0] in (OWN, ENV_FILE):
         return True
     return any(
-        fnmatch.fnmatchcase(path, pattern) or any(fnmatch.fnmatchcase(part, pattern) for part in parts)
-        for pattern in patterns
+        fnmatch.fnmatchcase(path, pattern) or any(fnmatch.fnmatchcase(part, pattern) for part in parts) for pattern in patterns
     )
 
 
