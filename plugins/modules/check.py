@@ -28,7 +28,7 @@ options:
     required: true
   secrets:
     description:
-      - Secret values by name. A check refers to one as C({secret: NAME}) where a probe allows it, such as in a header or a password.
+      - "Secret values by name. A check refers to one as C({secret: NAME}) where a probe allows it, such as in a header or a password."
       - The values are replaced by C(***) in everything that the module returns.
     type: dict
     default: {}
