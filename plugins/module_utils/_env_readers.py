@@ -155,9 +155,7 @@ def references(notation: str) -> list[tuple[str, bool]]:
     if quote == "'":
         return []
     text = re.sub(r"\\.", "", text, flags=re.DOTALL) if quote else _dotenv_comment(text)
-    found = [
-        (match["bare"] or match["name"] or "", match["default"] is not None) for match in _REFERENCE.finditer(text)
-    ]
+    found = [(match["bare"] or match["name"] or "", match["default"] is not None) for match in _REFERENCE.finditer(text)]
     if "$" in _REFERENCE.sub("", text):
         found.append(("", False))
     return found

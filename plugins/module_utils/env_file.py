@@ -204,9 +204,7 @@ def duplicates(env: EnvFile) -> list[Problem]:
     for entry in env.entries:
         lines.setdefault(entry.key, []).append(entry.line)
     return [
-        Problem(
-            key, f"is set {len(at)} times, in lines {', '.join(map(str, at))}; which one counts depends on the reader"
-        )
+        Problem(key, f"is set {len(at)} times, in lines {', '.join(map(str, at))}; which one counts depends on the reader")
         for key, at in lines.items()
         if len(at) > 1
     ]
@@ -342,9 +340,7 @@ def read_formats(raw: Mapping[str, Any] | None, where: str = "formats") -> dict[
         elif isinstance(spec, Mapping) and len(spec) == 1:
             name, argument = next(iter(spec.items()))
         else:
-            problems.append(
-                Problem(f"{where}.{key}", f"expected one of {', '.join(_FORMATS)}, alone or as {{format: argument}}")
-            )
+            problems.append(Problem(f"{where}.{key}", f"expected one of {', '.join(_FORMATS)}, alone or as {{format: argument}}"))
             continue
         if name not in _FORMATS:
             problems.append(Problem(f"{where}.{key}", f"no format {name!r}; expected one of {', '.join(_FORMATS)}"))
@@ -479,9 +475,7 @@ class Rendered(NamedTuple):
     warnings: list[str]
 
 
-def render(
-    values: Mapping[str, str], base: EnvFile | None = None, readers: Iterable[str] = DEFAULT_READERS
-) -> Rendered:
+def render(values: Mapping[str, str], base: EnvFile | None = None, readers: Iterable[str] = DEFAULT_READERS) -> Rendered:
     """The text of an env file that all ``readers`` read alike.
 
     Keys of ``base`` keep their place, comments and, unless ``values`` overrides them, their value; the rest follows in
@@ -577,9 +571,7 @@ def read_mode(raw: str) -> int:
         raise ValueError(f"{raw!r} is not an octal mode such as '0600'")
     mode = int(raw, 8)
     if mode & 0o137:
-        raise ValueError(
-            f"{raw} lets more in than the owner and readers of a group; expected '0600', '0640', '0400' or '0440'"
-        )
+        raise ValueError(f"{raw} lets more in than the owner and readers of a group; expected '0600', '0640', '0400' or '0440'")
     return mode
 
 
