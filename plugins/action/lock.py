@@ -62,9 +62,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             answer = self._take_over(arguments, self._module(arguments, variables), variables)
         return answer
 
-    def _take_over(
-        self, arguments: dict[str, Any], answer: dict[str, Any], variables: Mapping[str, Any]
-    ) -> dict[str, Any]:
+    def _take_over(self, arguments: dict[str, Any], answer: dict[str, Any], variables: Mapping[str, Any]) -> dict[str, Any]:
         """Try again as the successor of a holder that is certainly dead; otherwise say why it is not taken over."""
         holder = answer.get("holder")
         if not answer.get("held") or not isinstance(holder, Mapping) or holder.get("manual"):
@@ -79,9 +77,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         }
 
     def _module(self, arguments: dict[str, Any], variables: Mapping[str, Any]) -> dict[str, Any]:
-        answer: dict[str, Any] = self._execute_module(
-            module_name="golive.cutover.lock", module_args=arguments, task_vars=variables
-        )
+        answer: dict[str, Any] = self._execute_module(module_name="golive.cutover.lock", module_args=arguments, task_vars=variables)
         return answer
 
 

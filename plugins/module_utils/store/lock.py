@@ -118,7 +118,7 @@ def renew(store: Store, token: int, run: str, lease: float, dry: bool = False) -
         raise InputError([Problem("lease", "a renewal needs a lease above 0; a manual lock needs no renewal")])
 
     def decide(snapshot: Snapshot) -> Change[dict[str, Any]]:
-        record = _owned(snapshot, token, run, "renew")
+        record = _owned(snapshot, token, run, "renew", dry)
         if record["until"] is None:
             return Change(_result(record, snapshot.now, changed=False))
         renewed = {**record, "until": max(record["until"], snapshot.now + lease)}
@@ -137,7 +137,7 @@ def release(store: Store, token: int, run: str, dry: bool = False) -> dict[str, 
         record = snapshot.records.get(RECORD)
         if record is not None and not record.get("run") and record.get("token") == token:
             return Change({**_result(record, snapshot.now, changed=False), "released_from": None})
-        return _free(_owned(snapshot, token, run, "release"), snapshot)
+        return _free(_owned(snapshot, token, run, "release", dry), snapshot)
 
     return _step(store, dry)([RECORD], decide)
 
@@ -207,16 +207,20 @@ def _acquire(snapshot: Snapshot, claim: Claim) -> Change[dict[str, Any]]:
         why = _takeover(record, claim, now)
         taken_over_from = {**show(record, now), "why": why}
     token = max(int(record.get("token") or 0) + 1, int(now))
-    taken = {
+    taken = _taken(claim, now, token)
+    return Change({**_result(taken, now, changed=True), "taken_over_from": taken_over_from}, put={RECORD: taken})
+
+
+def _taken(claim: Claim, now: float, token: int) -> dict[str, Any]:
+    return {
         "run": claim.run,
         "owner": claim.owner,
         "reason": claim.reason,
         "since": now,
-        "until": until,
+        "until": now + claim.lease if claim.lease else None,
         "token": token,
         "controller": dict(claim.controller) if claim.controller else None,
     }
-    return Change({**_result(taken, now, changed=True), "taken_over_from": taken_over_from}, put={RECORD: taken})
 
 
 def _takeover(record: Record, claim: Claim, now: float) -> str:
@@ -232,10 +236,13 @@ def _takeover(record: Record, claim: Claim, now: float) -> str:
     raise LockHeld(f"{describe(record, now)}. {proceed} (it asks for the run {record['run']}).", show(record, now))
 
 
-def _owned(snapshot: Snapshot, token: int, run: str, what: str) -> dict[str, Any]:
+def _owned(snapshot: Snapshot, token: int, run: str, what: str, dry: bool) -> dict[str, Any]:
     record = snapshot.records.get(RECORD) or {}
     if record.get("run") == run and record.get("token") == token:
         return dict(record)
+    if dry and token > int(record.get("token") or 0):
+        # A token that was never given is what `acquire` predicted earlier in the same check mode.
+        return _taken(Claim(run=run), snapshot.now, token)
     if not record.get("run"):
         raise LockLost(
             f"cannot {what} the lock with token {token} of run {run}: nobody holds it, and the last token was {record.get('token')}"

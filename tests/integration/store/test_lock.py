@@ -186,6 +186,21 @@ def test_check_mode_predicts_and_writes_nothing(store: Store) -> None:
     assert lock.read(store)["until"] == "2025-11-21T03:10:00Z"
 
 
+def test_a_whole_run_in_check_mode(store: Store, clock: Any) -> None:
+    for _again in range(2):
+        token = lock.acquire(store, ALICE, dry=True)["token"]
+        assert lock.renew(store, token, "run-1", 60, dry=True)["changed"]
+        assert lock.release(store, token, "run-1", dry=True)["changed"]
+        with pytest.raises(LockLost):
+            lock.release(store, token, "run-1")
+        # The same over a lock whose lease has ended.
+        lock.acquire(store, BOB)
+        clock.now += 601
+    old = lock.read(store)["token"]
+    with pytest.raises(LockLost):
+        lock.release(store, old, "run-1", dry=True)
+
+
 def test_bad_claims_are_refused_together(store: Store) -> None:
     with pytest.raises(InputError) as refused:
         lock.acquire(store, lock.Claim(run="a b", lease=-1))
