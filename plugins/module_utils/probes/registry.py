@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ansible_collections.golive.cutover.plugins.module_utils.probes.base import Probe
+from ansible_collections.golive.cutover.plugins.module_utils.probes.command import CommandProbe
+from ansible_collections.golive.cutover.plugins.module_utils.probes.env_file import EnvFileProbe
 from ansible_collections.golive.cutover.plugins.module_utils.probes.http import HttpProbe
 from ansible_collections.golive.cutover.plugins.module_utils.probes.metrics import MetricsProbe
 from ansible_collections.golive.cutover.plugins.module_utils.probes.redis import RedisProbe
@@ -23,6 +25,8 @@ from ansible_collections.golive.cutover.plugins.module_utils.probes.websocket im
 PROBES: Mapping[str, Probe] = {
     probe.name: probe
     for probe in (
+        CommandProbe(),
+        EnvFileProbe(),
         HttpProbe(),
         MetricsProbe(),
         RedisProbe(),
