@@ -91,9 +91,7 @@ class Reply:
         """
         announced = self.headers.get("content-length", "")
         if announced.isdigit() and int(announced) > limit and self._response.request.method != "HEAD":
-            raise ProbeError(
-                f"the body is {units.show(int(announced), 'size')}, the limit is {units.show(limit, 'size')}"
-            )
+            raise ProbeError(f"the body is {units.show(int(announced), 'size')}, the limit is {units.show(limit, 'size')}")
         for chunk in self._client.read(self._response):
             self.size += len(chunk)
             if self.size > limit:
@@ -231,9 +229,7 @@ class Client:
                 response.close()
             self._forget(all_of_them=False)
 
-    def _ask(
-        self, method: str, url: str, headers: Mapping[str, str], body: Optional[bytes], own: bool
-    ) -> requests.Response:
+    def _ask(self, method: str, url: str, headers: Mapping[str, str], body: Optional[bytes], own: bool) -> requests.Response:
         """One request. ``own``: it goes to the host that the check names, which may see the secrets."""
         import requests
         from requests.utils import get_environ_proxies

@@ -48,9 +48,7 @@ def resolve(host: str, port: int, context: Context) -> list[Address]:
             break
         except queue.Empty:
             if context.over():
-                raise ProbeError(
-                    f"the name {host} was not resolved within the time: the resolver did not answer"
-                ) from None
+                raise ProbeError(f"the name {host} was not resolved within the time: the resolver did not answer") from None
     if isinstance(found, Exception):
         reason = (found.strerror if isinstance(found, OSError) else None) or str(found)
         raise ProbeError(f"the name {host} does not resolve: {reason}") from found
@@ -139,9 +137,7 @@ class Guard:
         self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._done.set()
         self._thread.join()
         with self._lock:

@@ -85,9 +85,7 @@ class HttpProbe(Probe):
         if options["body"] is not None and options["json"] is not None:
             found.append(Problem("json", "give either body or json"))
         if options["concurrency"] > options["requests"]:
-            found.append(
-                Problem("concurrency", f"is {options['concurrency']}, but only {options['requests']} requests are made")
-            )
+            found.append(Problem("concurrency", f"is {options['concurrency']}, but only {options['requests']} requests are made"))
         return found
 
     def measures_for(self, options: Mapping[str, Any]) -> Mapping[str, str]:
@@ -150,9 +148,7 @@ class HttpProbe(Probe):
                 + (f"; {len(errors)} failed, the last one: {errors[-1]}" if errors else "")
             )
         seen = self._one(answers[-1], context) if answers else Observation()
-        seen.proof.update(
-            {"requests": wanted, "completed": len(answers), "bytes": sum(answer.size for answer in answers)}
-        )
+        seen.proof.update({"requests": wanted, "completed": len(answers), "bytes": sum(answer.size for answer in answers)})
         seen.measures["completed"] = len(answers)
         seen.measures["error_ratio"] = (len(errors) + sum(answer.status >= 500 for answer in answers)) / wanted
         statuses = Counter(answer.status for answer in answers)

@@ -41,9 +41,7 @@ class Server:
 
 
 @contextlib.contextmanager
-def serve(
-    handle: Callable[[socket.socket, Server], None], context: Optional[ssl.SSLContext] = None
-) -> Iterator[Server]:
+def serve(handle: Callable[[socket.socket, Server], None], context: Optional[ssl.SSLContext] = None) -> Iterator[Server]:
     """Run a handler for each connection, in a thread each, with TLS when a context is given."""
     listener = socket.create_server(("127.0.0.1", 0), backlog=64)
     listener.settimeout(0.05)
@@ -289,7 +287,5 @@ def issue(
     pem = serialization.Encoding.PEM
     (directory / "chain.pem").write_bytes(certificate.public_bytes(pem))
     (directory / "ca.pem").write_bytes(ca.public_bytes(pem))
-    (directory / "key.pem").write_bytes(
-        key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
+    (directory / "key.pem").write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
     return Issued(directory / "chain.pem", directory / "key.pem", directory / "ca.pem")

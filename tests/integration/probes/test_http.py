@@ -149,9 +149,7 @@ def test_a_redirect_to_another_host_is_not_told_the_secrets() -> None:
         look(PROBE, url=server.url(), follow=True, bearer=Secret(CANARY))
         assert b"Authorization" not in other.requests[1]
     with serve(replies(OK)) as other, serve(replies(_redirect(other.url(), "307 Temporary Redirect"))) as server:
-        assert "must not be sent the body" in refused(
-            PROBE, url=server.url(), follow=True, method="POST", body=Secret(CANARY)
-        )
+        assert "must not be sent the body" in refused(PROBE, url=server.url(), follow=True, method="POST", body=Secret(CANARY))
         assert other.requests == []
 
 
@@ -240,9 +238,7 @@ def test_the_measures_fit_the_number_of_requests() -> None:
             "no complete answer",
             id="drips body",
         ),
-        pytest.param(
-            servers.drips(b"HTTP/1.1 200 OK\r\n\r\n", b"a"), "no complete answer within", id="drips without length"
-        ),
+        pytest.param(servers.drips(b"HTTP/1.1 200 OK\r\n\r\n", b"a"), "no complete answer within", id="drips without length"),
         pytest.param(
             servers.drips(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\na\r\n"),
             "no complete answer within",
