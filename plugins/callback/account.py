@@ -10,8 +10,8 @@ type: stdout
 short_description: A quiet account of a cutover
 version_added: 0.1.0
 description:
-  - Shows what an operator wants to know, and nothing else. One line for each step with its time against its budget, the checks
-    that did not pass with their reasons, warnings, failures in full, and the decision.
+  - Shows what an operator wants to know, and nothing else. One line for each step with its time against its budget,
+    the checks that did not pass with their reasons, warnings, failures in full, and the decision.
   - Tasks that went well are not shown. With C(-v) they are, one line each; with C(-vv) with their results.
   - Values of tasks with C(no_log) are never shown, and the arguments of a task neither, however verbose.
   - Colours are used on a terminal only.
@@ -153,9 +153,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         """A result without what Ansible keeps in it for itself, and without the arguments, which may hold anything."""
         if result.get("_ansible_no_log") or "censored" in result:
             return [_HIDDEN]
-        shown = {
-            key: value for key, value in strip_internal_keys(dict(result)).items() if key not in ("invocation", "diff")
-        }
+        shown = {key: value for key, value in strip_internal_keys(dict(result)).items() if key not in ("invocation", "diff")}
         return _visible_lines(json.dumps(shown, indent=2, ensure_ascii=False, sort_keys=True, default=str))
 
     # --- what results mean ------------------------------------------------------------------------------------------
@@ -185,19 +183,13 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
             if "msg" in payload:
                 self._show_said(payload["msg"])
             else:
-                shown = {
-                    key: one
-                    for key, one in payload.items()
-                    if key not in self._hide_in_debug and not key.startswith("_")
-                }
+                shown = {key: one for key, one in payload.items() if key not in self._hide_in_debug and not key.startswith("_")}
                 for name, value in shown.items():
                     self._show_said([f"{name}: {line}" for line in _visible_lines(value)])
 
     def _show_failure(self, result: Any, payload: Mapping[str, Any], what: str, item: str = "") -> None:
         hidden = bool(payload.get("_ansible_no_log")) or "censored" in payload
-        message = (
-            _HIDDEN if hidden else payload.get("msg") or payload.get("reason") or "the task failed without a message"
-        )
+        message = _HIDDEN if hidden else payload.get("msg") or payload.get("reason") or "the task failed without a message"
         lines = _visible_lines(message)
         # The last word of a run may be the failure that sets its exit code: the same lines were just read.
         if [line.strip() for line in lines] == [line.strip() for line in self._said]:
@@ -305,8 +297,6 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         if self._display.verbosity or (not self._said and (lost or failed)):
             self._show()
             for host in hosts:
-                shown = " ".join(
-                    f"{key}={totals[host][key]}" for key in ("ok", "changed", "unreachable", "failures", "rescued")
-                )
+                shown = " ".join(f"{key}={totals[host][key]}" for key in ("ok", "changed", "unreachable", "failures", "rescued"))
                 color = C.COLOR_ERROR if host in lost or host in failed else C.COLOR_OK
                 self._show(f"  {text.one_line(host)}: {shown}", color=color)

@@ -122,9 +122,7 @@ def as_mapping(run: Run) -> dict[str, Any]:
         "command": run.command or None,
         "reason": run.reason or None,
         "problems": list(run.problems),
-        "criteria": [
-            {"name": one.name, "required": one.required, "met": one.met, "detail": one.detail} for one in run.criteria
-        ],
+        "criteria": [{"name": one.name, "required": one.required, "met": one.met, "detail": one.detail} for one in run.criteria],
         "counts": _counts(run.verdicts),
         "steps": [
             {

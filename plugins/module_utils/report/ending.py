@@ -109,9 +109,7 @@ def ending(run: Run) -> Ending:
     changed = [host.name for host in run.hosts if host.changed]
     again = f"Run the rollback: {_command('rollback', changed)}"
     verify = f"Then verify: {_command('verify')}"
-    announce = (
-        f"Tell the team that {environment} is in an unverified state; admit no change to it until this is settled."
-    )
+    announce = f"Tell the team that {environment} is in an unverified state; admit no change to it until this is settled."
     if rollback is None:
         still = f"was refused, but it is still in place on {_names(changed)}: nothing was rolled back."
         sentence = f"{_capital(_release(run.release))} {still}"
@@ -145,9 +143,7 @@ def tally(verdicts: list[Verdict]) -> str:
         "inconclusive": "could not be measured",
         "skip": "skipped",
     }
-    return f"{text.count(len(verdicts), 'check')}: " + ", ".join(
-        f"{counts[one]} {words[one]}" for one in words if counts[one]
-    )
+    return f"{text.count(len(verdicts), 'check')}: " + ", ".join(f"{counts[one]} {words[one]}" for one in words if counts[one])
 
 
 def plain_reasons(run: Run) -> list[str]:
@@ -190,10 +186,7 @@ def closing_lines(run: Run, report: str = "") -> list[str]:
             lines += [f"NO-GO: {_release(run.release)} was refused."]
         lines += [f"  - {reason}" for reason in plain_reasons(run)]
         lines += [
-            "  "
-            + text.one_line(
-                f"{host.name} ended in step {host.failed.step or '?'}: {host.failed.message or host.failed.task}"
-            )
+            "  " + text.one_line(f"{host.name} ended in step {host.failed.step or '?'}: {host.failed.message or host.failed.task}")
             for host in run.hosts
             if host.failed
         ]

@@ -124,13 +124,10 @@ def _criteria(run: Run) -> str:
             pill = _pill("fail" if one.required else "warn", "not met")
         wanted = "required" if one.required else "nice to have"
         rows.append(
-            f"<tr><td>{pill}</td><td>{_e(one.name)}</td>"
-            f'<td class="soft">{wanted}</td><td class="soft">{_e(one.detail)}</td></tr>'
+            f'<tr><td>{pill}</td><td>{_e(one.name)}</td><td class="soft">{wanted}</td><td class="soft">{_e(one.detail)}</td></tr>'
         )
     head = "<thead><tr><th>Result</th><th>Criterion</th><th>Needed</th><th>Detail</th></tr></thead>"
-    return _section(
-        "Go / no-go", f'<div class="card"><table class="criteria">{head}<tbody>{"".join(rows)}</tbody></table></div>'
-    )
+    return _section("Go / no-go", f'<div class="card"><table class="criteria">{head}<tbody>{"".join(rows)}</tbody></table></div>')
 
 
 # --- the time line -------------------------------------------------------------
@@ -184,13 +181,7 @@ def _timeline(run: Run) -> str:
     lead = f"{text.count(len(steps), 'step')} in {text.duration(total)}"
     if budgets:
         lead += f"; the budgets allow {text.duration(sum(budgets))}"
-        lead += (
-            f"; {over} over budget."
-            if over
-            else "; none over budget."
-            if not any(s.status == "failed" for s in steps)
-            else "."
-        )
+        lead += f"; {over} over budget." if over else "; none over budget." if not any(s.status == "failed" for s in steps) else "."
     else:
         lead += "."
     if budgets:

@@ -23,7 +23,7 @@ STATES = ("pending", "running", "done", "failed", "lost")
 KINDS = ("cutover", "rollback", "verify")
 """What a run does: cut over, roll back on its own, or only look."""
 
-DECISIONS = ("go", "no_go")
+DECISIONS = ("no_go", "go")
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+-]{0,127}\Z")
 _Record = TypeVar("_Record")
 
@@ -334,8 +334,7 @@ def _read_verdict(read: _Reader, raw: Any, host: str, where: str) -> Verdict:
         measures={read.name(name): _read_measure(read, one) for name, one in measures.items()},
         expected={
             str(level): {
-                read.name(name): read.name(one)
-                for name, one in read.mapping(said or {}, f"{where}.expected.{level}").items()
+                read.name(name): read.name(one) for name, one in read.mapping(said or {}, f"{where}.expected.{level}").items()
             }
             for level, said in expected.items()
         },
@@ -406,9 +405,7 @@ def _read_rollback(read: _Reader, raw: Any, where: str) -> Rollback:
         seconds=read.number(raw, "seconds", where),
         budget=read.number(raw, "budget", where),
         verified=verified,
-        hosts=tuple(
-            _read_rollback_host(read, str(name), one, f"{where}.hosts.{name}", verified) for name, one in hosts.items()
-        ),
+        hosts=tuple(_read_rollback_host(read, str(name), one, f"{where}.hosts.{name}", verified) for name, one in hosts.items()),
         reason=read.text(raw, "reason", where),
     )
 
@@ -452,9 +449,7 @@ def read_run(raw: Any, secrets: Iterable[str] = ()) -> Run:
         command=read.text(raw, "command", "run"),
         decision=decision,
         reasons=tuple(read.texts(raw.get("reasons"), "run.reasons")),
-        criteria=tuple(
-            _read_criterion(read, one, where) for where, one in _each(read, raw.get("criteria"), "run.criteria")
-        ),
+        criteria=tuple(_read_criterion(read, one, where) for where, one in _each(read, raw.get("criteria"), "run.criteria")),
         hosts=tuple(_read_host(read, read.name(name), one, f"run.hosts.{name}") for name, one in hosts.items()),
         lost_hosts=tuple(read.texts(raw.get("lost_hosts"), "run.lost_hosts")),
         rollback=_read_rollback(read, rollback, "run.rollback") if rollback else None,

@@ -15,9 +15,7 @@ MISSING = "-"
 
 def width(shown: str) -> int:
     """How many columns of a terminal a text takes: wide characters take two, combining ones none."""
-    return sum(
-        0 if unicodedata.combining(one) else 2 if unicodedata.east_asian_width(one) in "WF" else 1 for one in shown
-    )
+    return sum(0 if unicodedata.combining(one) else 2 if unicodedata.east_asian_width(one) in "WF" else 1 for one in shown)
 
 
 def _cell(value: Any) -> str:
@@ -70,6 +68,4 @@ def table(
         ]
         return "  ".join(padded).rstrip()
 
-    return (
-        "\n".join([line(head), line(["-" * size for size in sizes]), *(line(cells) for cells in body)]) if keys else ""
-    )
+    return "\n".join([line(head), line(["-" * size for size in sizes]), *(line(cells) for cells in body)]) if keys else ""
