@@ -8,7 +8,7 @@ import contextlib
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from typing import Any, ClassVar, NamedTuple, Optional
 
@@ -116,7 +116,11 @@ class MetricsProbe(Probe):
 
     name = "metrics"
     options: ClassVar[Mapping[str, Option]] = {
-        "url": Option(opt.url("http", "https"), "address of the page", required=True),
+        "url": Option(
+            opt.list_of(opt.url("http", "https")),
+            "address of the page, or a list: one page for each instance, told apart by a label page",
+            required=True,
+        ),
         **_http.OPTIONS,
         **SELECTION,
         "select": Option(_selections, "several values from one reading: own name to {name, labels, reduce, as, absent}"),
@@ -134,6 +138,10 @@ class MetricsProbe(Probe):
 
     def problems(self, options: Mapping[str, Any]) -> list[Problem]:
         found = _http.problems(options)
+        if not options["url"]:
+            found.append(Problem("url", "names no page"))
+        if len(set(options["url"])) != len(options["url"]):
+            found.append(Problem("url", "names a page twice"))
         if (options["name"] is None) == (options["select"] is None):
             found.append(Problem("name", "give either name, for one value, or select, for several"))
         if options["select"] is not None:
@@ -200,7 +208,7 @@ def sample(options: Mapping[str, Any], selectors: Sequence[Selector], client: _h
     could hide a reset. Raises ProbeError."""
     over = options["over"] or 0.0
     every = options["every"] or min(over / 5, 15.0)
-    looks = [_read(options, selectors, client, context)]
+    looks = [_read_all(options, selectors, client, context)]
     ends = looks[0].at + over
     while looks[-1].at < ends:
         until = min(looks[-1].at + every, ends)
@@ -208,18 +216,48 @@ def sample(options: Mapping[str, Any], selectors: Sequence[Selector], client: _h
             until = ends
         while context.clock() < until:
             if context.over():
-                raise ProbeError(f"{options['url']}: the time ran out before the sampling time of {over:g} s had passed")
+                raise ProbeError(f"{', '.join(options['url'])}: the time ran out before the sampling time of {over:g} s had passed")
             context.sleep(min(max(until - context.clock(), 0.0), 0.2))
-        looks.append(_read(options, selectors, client, context, len(looks) + 1))
+        looks.append(_read_all(options, selectors, client, context, len(looks) + 1))
     return looks
 
 
-def _read(
+def _read_all(
     options: Mapping[str, Any], selectors: Sequence[Selector], client: _http.Client, context: Context, number: int = 1
 ) -> Look:
-    """One reading of the page."""
+    """One reading of every page. Of several pages each series gets the label ``page``, so that none hides another."""
+    looks = [_read(url, options, selectors, client, context, number) for url in options["url"]]
+    if len(looks) == 1:
+        return looks[0]
+    samples = [
+        [
+            replace(one, key=(one.key[0], (*one.key[1], ("page", url))))
+            for url, look in zip(options["url"], looks)
+            for one in look.page.samples[index]
+        ]
+        for index in range(len(selectors))
+    ]
+    page = Page(
+        samples=samples,
+        gauges=frozenset().union(*(look.page.gauges for look in looks)),
+        size=sum(look.page.size for look in looks),
+        lines=sum(look.page.lines for look in looks),
+        openmetrics=all(look.page.openmetrics for look in looks),
+    )
+    made = [look.made for look in looks]
+    return Look(looks[0].at, page, None if None in made else min(one for one in made if one is not None))
+
+
+def _read(
+    url: str,
+    options: Mapping[str, Any],
+    selectors: Sequence[Selector],
+    client: _http.Client,
+    context: Context,
+    number: int = 1,
+) -> Look:
+    """One reading of one page."""
     at = context.clock()
-    url = options["url"]
     try:
         with client.request("GET", url, {"Accept": ACCEPT, "Accept-Encoding": "identity"}) as reply:
             if reply.status != 200:

@@ -90,8 +90,9 @@ class ScenarioProbe(Probe):
         return found
 
     def measures_for(self, options: Mapping[str, Any]) -> Mapping[str, str]:
-        of_steps = {f"{kind}.{step['name']}": unit for step in options["steps"] for kind, unit in (("status", "count"), ("latency", "time"))}
-        return {**of_steps, "latency": "time", "steps": "count"}
+        names = [step["name"] for step in options["steps"]]
+        statuses = {f"status.{name}": "count" for name in names}
+        return {**statuses, **{f"latency.{name}": "time" for name in names}, "latency": "time", "steps": "count"}
 
     def look(self, options: Mapping[str, Any], context: Context) -> Observation:
         seen = Observation(proof={"requests": 0}, document={})

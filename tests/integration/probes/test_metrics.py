@@ -298,3 +298,21 @@ def test_the_measures_fit_the_options() -> None:
     assert set(one) == {"value", "series", "age", "samples"}
     several = PROBE.measures_for(read(PROBE, {"url": "http://x/", "select": {"errors": {"name": "a"}}}))
     assert set(several) == {"errors", "series.errors", "age", "samples"}
+
+
+# Several pages
+
+
+def test_several_pages_are_one_value_only_with_a_reduction() -> None:
+    with serve(replies(page("errors_total 3\n"))) as one, serve(replies(page("errors_total 4\n"))) as two:
+        urls = [one.url("/metrics"), two.url("/metrics")]
+        assert look(PROBE, url=urls, name="errors_total", reduce="sum").measures["value"] == 7
+        alone = look(PROBE, url=urls, name="errors_total")
+    assert "2 series match" in alone.missing["value"]
+    assert alone.measures["series"] == 2
+
+
+def test_a_page_that_is_not_there_hides_behind_no_other() -> None:
+    with serve(replies(page("errors_total 3\n"))) as one, serve(replies(page(""))) as empty:
+        reason = refused(PROBE, url=[one.url("/metrics"), empty.url("/metrics")], name="errors_total", reduce="sum")
+    assert reason.startswith(f"http://127.0.0.1:{empty.port}/metrics")
