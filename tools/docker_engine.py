@@ -11,7 +11,7 @@
     eval "$(tools/docker_engine.py start)"  # the same for a shell
 
 It is unpacked by ``tools/debs.py`` and runs beside an engine of the machine without meeting it: own socket, own data
-(``.cache/docker/data``), own address range, no default bridge. It writes no firewall rule and does not switch on
+(``.cache/docker/data``), own address range, own default bridge. It writes no firewall rule and does not switch on
 forwarding: published ports go through Docker's own proxy, and containers reach each other over their networks but
 nothing outside the machine.
 """
@@ -20,11 +20,14 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
 import shutil
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import time
@@ -35,8 +38,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import debs
 
 HOME = debs.CACHE / "docker"
+#: What tells the engines of two clones apart.
+KEY = hashlib.sha256(str(debs.ROOT).encode()).hexdigest()[:8]
 #: Sockets have a length limit of 107 bytes, which a deep clone would exceed: they live in a short place.
-RUN = Path("/run") / f"golive-cutover-{hashlib.sha256(str(debs.ROOT).encode()).hexdigest()[:8]}"
+RUN = Path("/run") / f"golive-cutover-{KEY}"
+#: The default bridge. Docker's own name for it belongs to the machine's engine.
+BRIDGE = f"golive{KEY}"
+BRIDGE_ADDRESS = f"10.231.{128 + int(KEY, 16) % 127}.1"
 SOCKET = RUN / "docker.sock"
 PIDFILE = RUN / "docker.pid"
 LOG = HOME / "dockerd.log"
@@ -100,8 +108,9 @@ def start() -> None:
         RUN.mkdir(mode=0o700, exist_ok=True)
         command = [str(debs.CACHE / "bin/dockerd"), "--host", f"unix://{SOCKET}", "--pidfile", str(PIDFILE)]
         command += ["--data-root", str(HOME / "data"), "--exec-root", str(RUN / "exec")]
-        command += ["--bridge", "none", "--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false"]
-        command += ["--default-address-pool", "base=10.231.0.0/16,size=24", "--shutdown-timeout", "5"]
+        add_bridge()
+        command += ["--bridge", BRIDGE, "--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false"]
+        command += ["--default-address-pool", "base=10.231.0.0/17,size=24", "--shutdown-timeout", "5"]
         init = debs.find_in(debs.CACHE / "debs/docker", "tini-static")
         if init is not None:
             command += ["--init-path", str(init)]
@@ -115,6 +124,41 @@ def start() -> None:
                 end = "\n  ".join(LOG.read_text(encoding="utf-8", errors="replace").splitlines()[-8:])
                 raise EngineError(f"dockerd did not come up:\n  {end}")
             time.sleep(0.1)
+
+
+# Requests of the kernel for network devices (linux/sockios.h); the ip command may not be on the machine.
+SIOCSIFFLAGS, SIOCSIFADDR, SIOCSIFNETMASK, SIOCBRADDBR, SIOCBRDELBR = 0x8914, 0x8916, 0x891C, 0x89A0, 0x89A1
+IFF_UP = 1
+
+
+def _request(number: int, argument: bytes) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        fcntl.ioctl(control, number, argument)
+
+
+def _device(name: str, value: bytes) -> bytes:
+    """Return a struct ifreq: the name of a device in 16 bytes, and a value in 24."""
+    return name.encode().ljust(16, b"\0") + value.ljust(24, b"\0")
+
+
+def _address(text: str) -> bytes:
+    return struct.pack("=HH4s", socket.AF_INET, 0, socket.inet_aton(text))
+
+
+def add_bridge() -> None:
+    """Make the default bridge, with an address and up."""
+    with contextlib.suppress(FileExistsError):
+        _request(SIOCBRADDBR, BRIDGE.encode().ljust(16, b"\0"))
+    _request(SIOCSIFADDR, _device(BRIDGE, _address(BRIDGE_ADDRESS)))
+    _request(SIOCSIFNETMASK, _device(BRIDGE, _address("255.255.255.0")))
+    _request(SIOCSIFFLAGS, _device(BRIDGE, struct.pack("=H", IFF_UP)))
+
+
+def remove_bridge() -> None:
+    """Remove the default bridge if it is there."""
+    with contextlib.suppress(OSError):
+        _request(SIOCSIFFLAGS, _device(BRIDGE, struct.pack("=H", 0)))
+        _request(SIOCBRDELBR, BRIDGE.encode().ljust(16, b"\0"))
 
 
 def stop() -> None:
@@ -146,6 +190,7 @@ def _end() -> None:
         mounts = [line.split()[1] for line in Path("/proc/mounts").read_text(encoding="utf-8").splitlines()]
         for mount in sorted((m for m in mounts if m.startswith((f"{RUN}/", f"{HOME}/data/"))), reverse=True):
             subprocess.run(["umount", "-l", mount], capture_output=True)
+    remove_bridge()
     shutil.rmtree(RUN, ignore_errors=True)
 
 
