@@ -16,7 +16,8 @@ import socket
 import ssl
 import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Union
+from typing import Any, Protocol, Union
+from urllib.parse import urlsplit
 
 from ansible_collections.golive.cutover.plugins.module_utils.core.errors import ProbeError, Problem
 from ansible_collections.golive.cutover.plugins.module_utils.core.options import Option, Secret, reveal
@@ -171,6 +172,32 @@ async def connect(
     raise last
 
 
+class Dialer:
+    """Opens connections to URLs; a host is resolved, and the TLS settings are made, once."""
+
+    def __init__(self, options: Mapping[str, Any], context: Context, until: float) -> None:
+        self.until = until
+        """When connecting must be over, in the time of the context's clock."""
+        self._options = options
+        self._context = context
+        self._tls: ssl.SSLContext | None = None
+        self._addresses: dict[str, list[str]] = {}
+
+    async def dial(self, url: str, factory: Callable[[], asyncio.BaseProtocol]) -> None:
+        """Connect to the host of a URL. Raises OSError, TimeoutError, or ProbeError when there is no host."""
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        secure = parts.scheme in ("https", "wss")
+        port = parts.port or (443 if secure else 80)
+        if host not in self._addresses:
+            self._addresses[host] = resolve(host, port, self._context)
+        if secure and self._tls is None:
+            self._tls = tls_context(self._options["verify"])
+        tls = self._tls if secure else None
+        until = max(self.until, self._context.clock() + TICK)
+        await connect(factory, self._addresses[host], port, tls, host, until, self._context.clock)
+
+
 async def open_all(openers: Sequence[Callable[[], Awaitable[None]]]) -> None:
     """Run the openers, so many at once as `AT_ONCE` allows. Each deals with its own errors."""
     waiting = iter(openers)
@@ -196,6 +223,30 @@ async def hold(until: float, context: Context, busy: Callable[[], bool] = lambda
         await asyncio.sleep(pause)
         stall = max(stall, context.clock() - before - pause)
     return stall
+
+
+class Closing(Protocol):
+    """What `finish` needs to know of a connection."""
+
+    transport: asyncio.Transport | None
+    gone: bool
+    """Whether the connection was lost, on whichever side, after it was made."""
+
+    def close(self) -> None: ...
+
+
+async def finish(connections: Sequence[Closing]) -> None:
+    """Close all connections, and wait a moment until they are; what then still wants to be written is dropped."""
+    for one in connections:
+        one.close()
+    for _ in range(20):
+        if all(one.gone or one.transport is None for one in connections):
+            return
+        await asyncio.sleep(0.005)
+    for one in connections:
+        if not one.gone and one.transport is not None:
+            one.transport.abort()
+    await asyncio.sleep(0.01)
 
 
 async def race(work: Awaitable[None], context: Context) -> None:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import ssl
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, ClassVar
@@ -124,6 +123,7 @@ class Feed(asyncio.Protocol):
         "context",
         "ended_at",
         "error",
+        "gone",
         "head_only",
         "heartbeat_names",
         "ids",
@@ -153,6 +153,7 @@ class Feed(asyncio.Protocol):
         self.parser = EventParser()
         self.arrivals = Arrivals(self.begun)
         self.transport: asyncio.Transport | None = None
+        self.gone = False
         self.received = 0
         self.answered_at: float | None = None
         self.ended_at: float | None = None
@@ -182,6 +183,7 @@ class Feed(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
+        self.gone = False
         self.ended_at = None
         transport.write(self.request)
 
@@ -230,6 +232,7 @@ class Feed(asyncio.Protocol):
         return False
 
     def connection_lost(self, error: Exception | None) -> None:
+        self.gone = True
         if self.ended_at is None:
             self.ended_at = self.context.clock()
             if error is not None:
@@ -378,14 +381,12 @@ class _Look:
         self.options = options
         self.context = context
         self.hold: float = options["hold"] if options["method"] == "GET" else 0.0
-        # What is left beyond the holding is for connecting; when it is over the holding is what counts.
-        self.connect_until = context.deadline - at_least
+        # What is left beyond the holding is for connecting.
+        self.dialer = net.Dialer(options, context, context.deadline - at_least)
         self.heartbeat_names = frozenset(options["heartbeat_events"])
         self.read_sent = _sent_at(options["sent_at"])
         self.stall = 0.0
         self.blind = 0
-        self._tls: dict[bool, ssl.SSLContext] = {}
-        self._addresses: dict[str, list[str]] = {}
         self.record: dict[Feed, dict[object, float]] = {}
 
     # -- asking ------------------------------------------------------------------------------------------------------
@@ -414,19 +415,9 @@ class _Look:
         return f"{self.options['method']} {path} HTTP/1.1\r\n{text}\r\n".encode("utf-8" if last_event_id else "latin-1")
 
     async def _connect(self, feed: Feed, url: str, request: bytes) -> None:
-        parts = urlsplit(url)
-        host = parts.hostname or ""
-        secure = parts.scheme == "https"
-        port = parts.port or (443 if secure else 80)
-        if host not in self._addresses:
-            self._addresses[host] = net.resolve(host, port, self.context)
-        if secure and secure not in self._tls:
-            self._tls[secure] = net.tls_context(self.options["verify"])
-        until = max(self.connect_until, self.context.clock() + 0.05)
         feed.begin(request)
         feed.head_only = self.options["method"] == "HEAD"
-        addresses, tls = self._addresses[host], self._tls.get(secure)
-        await net.connect(lambda: feed, addresses, port, tls, host, until, self.context.clock)
+        await self.dialer.dial(url, lambda: feed)
 
     async def _open(self, feed: Feed, url: str, last_event_id: str | None) -> None:
         feed.begun = self.context.clock()
@@ -528,13 +519,11 @@ class _Look:
             self._ids(observation, feeds, again)
             return observation
         finally:
-            for feed in [*everyone, *again]:
-                feed.close()
-            await asyncio.sleep(0)
+            await net.finish([*everyone, *again])
 
     async def _again(self, feeds: list[Feed], url: str) -> list[Feed]:
         """Reconnect every stream from the last id that it saw; its ids go on being followed."""
-        self.connect_until = self.context.deadline - self.hold
+        self.dialer.until = self.context.deadline - self.hold
         await net.hold(self.context.clock() + PAUSE, self.context)
         pairs = [(self._feed(feed.ids), feed.ids.last) for feed in feeds if feed.opened and feed.ids.last is not None]
         openers = [self._opener(feed, url, last) for feed, last in pairs]
