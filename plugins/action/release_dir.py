@@ -26,12 +26,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         args.pop("manifest", None)
         args.pop("archive", None)
         source = args.get("source")
-        local = (
-            source
-            and not self._is_true(args.get("remote_source"))
-            and args.get("state", "present") in ("present", "possible")
-        )
-        if not local:
+        reads = args.get("state", "present") in ("present", "possible")
+        if not source or not reads or self._is_true(args.get("remote_source")):
             return dict(self._execute_module(module_args=args, task_vars=task_vars))
 
         path = self._loader.path_dwim(os.path.expanduser(str(source)))

@@ -61,9 +61,7 @@ def scan_directory(root: str | Path, exclude: Sequence[str]) -> list[Entry]:
                 with open(child.path, "rb") as stream:
                     entries.append(Entry(path, "file", bool(about.st_mode & 0o100), _hash(stream), about.st_size))
             else:
-                raise ReleaseError(
-                    f"{child.path} is neither a file, a directory nor a link; it cannot be part of a release"
-                )
+                raise ReleaseError(f"{child.path} is neither a file, a directory nor a link; it cannot be part of a release")
 
     try:
         visit(base, "")
@@ -277,9 +275,7 @@ class Releases:
             shutil.rmtree(replaced)
 
     @staticmethod
-    def _copy(
-        source: Path, partial: Path, entries: Sequence[Entry], overlaid: set[str], exclude: Sequence[str]
-    ) -> None:
+    def _copy(source: Path, partial: Path, entries: Sequence[Entry], overlaid: set[str], exclude: Sequence[str]) -> None:
         def place(entry: Entry) -> Path:
             where = partial / entry.path
             where.parent.mkdir(parents=True, exist_ok=True)

@@ -256,6 +256,10 @@ class Supervisor:
         if self.rpc.alive():
             return
         self._end_orphans()
+        for path in self.records.glob("*.json"):
+            # Starts are counted anew. That a one-shot was completed stays known.
+            if "done" not in self._record(path.stem):
+                path.unlink()
         self.actions.append("start supervisord")
         environment = {
             "PATH": os.environ.get("PATH") or os.defpath,
@@ -330,14 +334,22 @@ class Supervisor:
                 raise SupervisorError(f"{program.name} cannot be started: another process has its port {port}")
             self.sleep(_EVERY)
 
+    def _wait_launched(self, program: Program) -> None:
+        """A program that supervisord has just started by itself says a moment later what it was started with."""
+        deadline = self.clock() + 5.0
+        while self._is_up(program) and not self._record(program.name) and self.clock() < deadline:
+            if program.policy == "completed":
+                return
+            self.sleep(_EVERY)
+
     def _put_in_place(self, program: Program, added: set[str], changed: set[str]) -> int:
         """Start, replace or leave a program; returns how often it should have been started when it is up."""
         name = program.name
         info = self.rpc.info(name)
         if name not in added and name not in changed:
-            outdated = self._outdated(program)
-            if self._is_up(program) and not outdated:
-                return self._starts(name)
+            self._wait_launched(program)
+            if self._is_up(program) and not self._outdated(program):
+                return max(1, self._starts(name))
             self.actions.append(f"{'restart' if info['statename'] in supervisord.ALIVE else 'start'} {name}")
             self._stop(name, program.stop_timeout)
         elif name in changed:
@@ -383,9 +395,7 @@ class Supervisor:
         text = f"{program.name} did not come up: {why}"
         if tail:
             text += f"; its last lines: {' / '.join(tail)}"
-        return SupervisorError(
-            text, program=program.name, reason=why, log=tail, actions=list(self.actions), changed=True
-        )
+        return SupervisorError(text, program=program.name, reason=why, log=tail, actions=list(self.actions), changed=True)
 
     def _crash(self, program: Program, expected_starts: int) -> tuple[dict[str, Any], str | None]:
         info = self.rpc.info(program.name)
@@ -479,10 +489,13 @@ class Supervisor:
         self._still_up(programs, expected, offsets, settle)
 
     def signal(self, programs: Sequence[Program], name: str) -> None:
-        """Send a signal, and note that the programs have seen the settings as they stand now."""
+        """Send a signal to those programs that have not seen the settings as they stand now, and note that they
+        have."""
         for program in programs:
             if self.rpc.info(program.name)["statename"] not in supervisord.ALIVE:
                 raise SupervisorError(f"{program.name} does not run, so it cannot be told to read its settings again")
+            if not self._outdated(program):
+                continue
             record = {**self._record(program.name), "env": launcher.stamp(self.env_file)}
             self.actions.append(f"signal {program.name} with {name}")
             self.rpc.do("signalProcess", program.name, name)
@@ -552,9 +565,7 @@ class Supervisor:
 
 def _is_zombie(pid: int) -> bool:
     with contextlib.suppress(OSError, IndexError):
-        return (
-            Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[0] == "Z"
-        )
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[0] == "Z"
     return True
 
 

@@ -11,7 +11,8 @@ module: python_libraries
 short_description: Find a Python interpreter that can import given libraries
 version_added: 0.1.0
 description:
-  - Asks interpreters on the host, in order, whether they can import all of the libraries, and returns the first that can.
+  - Asks interpreters on the host, in order, whether they can import all of the libraries, and returns the first that
+    can.
   - It installs nothing.
 options:
   libraries:

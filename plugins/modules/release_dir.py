@@ -153,9 +153,7 @@ def _whole(releases: Releases, params: dict[str, Any]) -> dict[str, Any]:
     if not seen["complete"]:
         problems.append(f"release {release} is not in {releases.root}")
     elif params["digest"] and seen["digest"] != params["digest"]:
-        problems.append(
-            f"release {release} was staged with the digest {seen['digest']}, and {params['digest']} is recorded"
-        )
+        problems.append(f"release {release} was staged with the digest {seen['digest']}, and {params['digest']} is recorded")
     problems += [f"release {release}: {line}" for line in seen["altered"]]
     return {"digest": seen["digest"], "problems": problems, "needed": bool(problems), "files": 0, "size": 0}
 
@@ -181,9 +179,7 @@ def release_dir(module: AnsibleModule) -> dict[str, Any]:
         problems.append(str(error))
     digest, size = (tree.tree_digest(entries) if entries else None), sum(entry.size for entry in entries)
     if digest and params["digest"] and digest != params["digest"]:
-        problems.append(
-            f"release {release} is recorded with other content: {params['digest']}, and the source has {digest}"
-        )
+        problems.append(f"release {release} is recorded with other content: {params['digest']}, and the source has {digest}")
     seen = releases.look(release)
     if digest and seen["complete"] and seen["digest"] != digest:
         problems.append(

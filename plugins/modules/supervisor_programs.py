@@ -172,11 +172,12 @@ def _services(params: dict[str, Any]) -> list[dict[str, Any]]:
         return list(params["services"])
     path = _run_file(params)
     try:
-        return list(json.loads(path.read_text(encoding="utf-8"))["services"])
+        record = json.loads(path.read_text(encoding="utf-8"))
+        if record["env_file"] and not os.path.exists(params["env_file"]):
+            raise SupervisorError(f"release {params['release']} ran with an env file, and {params['env_file']} is gone")
+        return list(record["services"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise SupervisorError(
-            f"what release {params['release']} runs is not known: {path} cannot be read ({error})"
-        ) from error
+        raise SupervisorError(f"what release {params['release']} runs is not known: {path} cannot be read ({error})") from error
 
 
 def _programs(params: dict[str, Any]) -> list[Program]:
@@ -200,10 +201,7 @@ def _chosen(wanted: list[Program], only: list[str]) -> list[Program]:
     unknown = [name for name in only if name not in known]
     if unknown:
         raise InputError(
-            [
-                Problem("only", f"there is no service {name}; expected one of {', '.join(sorted(known))}")
-                for name in unknown
-            ]
+            [Problem("only", f"there is no service {name}; expected one of {', '.join(sorted(known))}") for name in unknown]
         )
     return [program for program in wanted if not only or program.service in only]
 
@@ -233,9 +231,7 @@ def _possible(params: dict[str, Any], manager: Supervisor) -> list[str]:
             text=True,
         )
         if done.returncode:
-            problems.append(
-                f"{params['python']} cannot import supervisor; the role golive.cutover.toolbox makes one that can"
-            )
+            problems.append(f"{params['python']} cannot import supervisor; the role golive.cutover.toolbox makes one that can")
     except (OSError, subprocess.TimeoutExpired) as error:
         problems.append(f"the interpreter {params['python']} cannot be used: {error}")
     if os.path.exists(params["env_file"]):
@@ -294,9 +290,8 @@ def supervisor_programs(module: AnsibleModule) -> dict[str, Any]:
     written = False
     if params["services"] is not None:
         # What the release runs is kept with it, so that going back does not depend on the variables of a later release.
-        written = write_atomically(
-            _run_file(params), json.dumps({"services": params["services"]}, indent=1) + "\n", 0o600
-        )
+        record = {"services": params["services"], "env_file": os.path.exists(params["env_file"])}
+        written = write_atomically(_run_file(params), json.dumps(record, indent=1) + "\n", 0o600)
     manager.converge(wanted, settle=settle)
     return {
         **result,

@@ -131,9 +131,7 @@ def short_tmp() -> Iterator[Path]:
 
 
 @pytest.fixture
-def world(
-    short_tmp: Path, free_port: Callable[[], int], ansible_playbook: Callable[..., Any], canary: str
-) -> Iterator[World]:
+def world(short_tmp: Path, free_port: Callable[[], int], ansible_playbook: Callable[..., Any], canary: str) -> Iterator[World]:
     port = free_port()
     services = [
         {

@@ -8,8 +8,9 @@ import signal
 import sys
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
-release, mode = open("RELEASE", encoding="utf-8").read().split()
+release, mode = Path("RELEASE").read_text(encoding="utf-8").split()
 port = int(sys.argv[1])
 settings = {"level": os.environ.get("LEVEL", "")}
 
@@ -20,11 +21,11 @@ if mode == "crash":
 if mode == "crash-later":
     import threading
 
-    threading.Timer(0.5, lambda: os._exit(4)).start()
+    threading.Timer(1.6, lambda: os._exit(4)).start()
 
 
 def reload(_signal, _frame):
-    for line in open(os.environ["APP_ENV_FILE"], encoding="utf-8"):
+    for line in Path(os.environ["APP_ENV_FILE"]).read_text(encoding="utf-8").splitlines():
         key, _, value = line.strip().partition("=")
         if key == "LEVEL":
             settings["level"] = value.strip("'\"")

@@ -68,7 +68,7 @@ def test_new_release_replaces_the_old_and_rollback_brings_it_back(world: Any) ->
 
 @pytest.mark.parametrize(
     ("mode", "expected"),
-    [("crash", "flux compensator"), ("unhealthy", "answers with status 503"), ("crash-later", "started again")],
+    [("crash", "flux compensator"), ("unhealthy", "answers with status 503"), ("crash-later", "it was up, and 2.5 s later")],
 )
 def test_release_that_never_becomes_healthy_fails_with_its_last_lines(world: Any, mode: str, expected: str) -> None:
     world.deploy("1.0.0")
@@ -76,7 +76,7 @@ def test_release_that_never_becomes_healthy_fails_with_its_last_lines(world: Any
     world.source("1.1.0", mode)
     world.write_env("1.1.0")
     began = time.monotonic()
-    result = world.verb("deploy", "1.1.0", deploy_settle="1500ms")
+    result = world.verb("deploy", "1.1.0", deploy_settle="2500ms")
     assert result.rc != 0
     assert expected in result.output
     assert "api did not come up" in result.output
@@ -152,7 +152,6 @@ def test_killed_supervisord_is_started_again(world: Any) -> None:
     world.deploy("1.0.0")
     orphan = world.ask()["pid"]
     os.kill(supervisord_pid(world), signal.SIGKILL)
-    wait_until(lambda: not Path(f"/proc/{supervisord_pid(world)}").exists() or True)
     assert world.ask()["pid"] == orphan
     result = world.verb("deploy", "1.0.0")
     assert result.rc == 0, result.output
