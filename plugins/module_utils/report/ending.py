@@ -73,7 +73,8 @@ def _names(hosts: list[str]) -> str:
 
 
 def _command(playbook: str, hosts: Sequence[str] = ()) -> str:
-    limit = f" --limit {','.join(hosts)}" if hosts else ""
+    # The variable and not --limit: a limit would shut out the controller, which takes part in every run.
+    limit = f" -e cutover_hosts={':'.join(hosts)}" if hosts else ""
     return text.one_line(f"ansible-playbook golive.cutover.{playbook}{limit}, with the same inventory and variables.")
 
 

@@ -51,7 +51,7 @@ header h1 {
   font-size: clamp(2.4rem, 7vw, 3.9rem); line-height: 1.1; font-weight: 750; letter-spacing: -.02em;
   margin: .1em 0 .2em;
 }
-header .said { font-size: 1.2rem; line-height: 1.45; max-width: 46rem; }
+header .said { font-size: 1.2rem; line-height: 1.45; max-width: 54rem; }
 header .chips { display: flex; flex-wrap: wrap; gap: .5rem; margin-top: 1.25rem; padding: 0; list-style: none; }
 header .chips li { padding: .15rem .75rem; border-radius: 1rem; background: rgb(255 255 255 / .16); font-size: .92rem; }
 

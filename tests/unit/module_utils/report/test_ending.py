@@ -46,7 +46,7 @@ def test_no_go_says_what_failed_and_what_was_rolled_back(run_of: RunOf) -> None:
 def test_a_failed_rollback_is_loud_and_says_what_to_do(run_of: RunOf) -> None:
     said = "\n".join(closing_lines(read_run(run_of("rollback_failed"))))
     assert "ROLLBACK FAILED: spark_ta is NOT back on 1.0.0" in said
-    assert "golive.cutover.rollback --limit web-2" in said
+    assert "golive.cutover.rollback -e cutover_hosts=web-2" in said
     assert "web-3" in said
 
 
