@@ -36,6 +36,17 @@ class Criterion:
     def covers(self, verdict: Mapping[str, Any]) -> bool:
         return verdict.get("id") in self.checks or bool(set(self.tags) & set(verdict.get("tags") or ()))
 
+    def counts(self, verdict: Mapping[str, Any]) -> bool:
+        """Whether a verdict has a say here.
+
+        A nice-to-have check that a required row only covers by a tag has none: it can warn, but never block. Named by its id, or
+        under a pass rate, it counts like the others. A skipped check was not asked.
+        """
+        if not self.covers(verdict) or verdict.get("status") == "skip":
+            return False
+        needed = verdict.get("required", True) is not False
+        return needed or not self.required or self.pass_rate is not None or verdict.get("id") in self.checks
+
 
 @dataclass(frozen=True)
 class Policy:
@@ -139,7 +150,7 @@ def _judge_criterion(criterion: Criterion, evidence: Mapping[str, Mapping[str, A
     answered = False
     verdicts: list[tuple[str, Mapping[str, Any]]] = []
     for host, of_host in evidence.items():
-        verdicts += [(host, v) for v in of_host.get("verdicts") or () if criterion.covers(v) and v.get("status") != "skip"]
+        verdicts += [(host, v) for v in of_host.get("verdicts") or () if criterion.counts(v)]
     if criterion.tags or criterion.checks:
         present = {v.get("id") for _host, v in verdicts}
         absent = [name for name in criterion.checks if name not in present]
