@@ -13,7 +13,7 @@ import asyncio
 import json
 import re
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, ClassVar
 from urllib.parse import urljoin, urlsplit
 
@@ -342,7 +342,8 @@ class SseProbe(Probe):
         return 2 * hold + PAUSE if options["resume"] else hold
 
     def look(self, options: Mapping[str, Any], context: Context) -> Observation:
-        return asyncio.run(_Look(options, context, self.at_least(options)).run())
+        of_stream = [name for name in self.measures_for(options) if name not in (*self._OF_HEAD, "buffered")]
+        return asyncio.run(_Look(options, context, self.at_least(options), of_stream).run())
 
 
 def _sent_at(where: str | None) -> Callable[[bytes], float | None] | None:
@@ -377,8 +378,11 @@ def _sent_at(where: str | None) -> Callable[[bytes], float | None] | None:
 class _Look:
     """One look: the streams, and what is made of them."""
 
-    def __init__(self, options: Mapping[str, Any], context: Context, at_least: float) -> None:
+    def __init__(
+        self, options: Mapping[str, Any], context: Context, at_least: float, of_stream: Iterable[str]
+    ) -> None:
         self.options = options
+        self.of_stream = of_stream
         self.context = context
         self.hold: float = options["hold"] if options["method"] == "GET" else 0.0
         # What is left beyond the holding is for connecting.
@@ -499,16 +503,24 @@ class _Look:
                 end = self.context.clock()
             else:
                 end = await self._hold(everyone, self.hold)
+            held = self.context.clock() - asked
             ended_early = sum(1 for feed in feeds if feed.opened and feed.ended_at is not None)
             for feed in everyone:
                 feed.close()
             if self.blind >= len(everyone):
                 raise ProbeError(str(feeds[0].error))
             observation = Observation()
-            self._opening(observation, feeds, end - asked)
+            self._opening(observation, feeds, held)
             if options["method"] == "HEAD":
                 return observation
-            self._events(observation, feeds, end, asked)
+            if not any(feed.opened for feed in feeds):
+                # No stream: that none ended early, or that no event was missed, would be no news.
+                why = str(feeds[0].trouble(held))
+                names = set(self.of_stream) - set(observation.missing)
+                observation.missing.update(dict.fromkeys(sorted(names), why))
+                self._buffering(observation, feeds, direct, asked, end)
+                return observation
+            self._events(observation, feeds, end)
             observation.measures["ended_early"] = ended_early
             broken = [feed.error for feed in feeds if feed.opened and feed.error]
             if broken:
@@ -570,7 +582,7 @@ class _Look:
         else:
             missing["content_type"] = "the answer has no content type"
 
-    def _events(self, observation: Observation, feeds: list[Feed], end: float, asked: float) -> None:
+    def _events(self, observation: Observation, feeds: list[Feed], end: float) -> None:
         measures, missing = observation.measures, observation.missing
         arrivals = [feed.arrivals for feed in feeds]
         total = sum(one.events for one in arrivals)

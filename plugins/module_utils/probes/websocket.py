@@ -362,7 +362,7 @@ class _Look:
     def _observed(self, sockets: list[Socket], asked: float, end: float, stall: float) -> Observation:
         seen = Observation()
         measures, missing, proof = seen.measures, seen.missing, seen.proof
-        held = max(end - asked, 0.0)
+        held = max(self.context.clock() - asked, 0.0)
         troubles = [trouble for one in sockets if (trouble := one.trouble(held)) is not None]
         opened = [one for one in sockets if one.opened_at is not None]
         closed = [one for one in opened if one.ended_at is not None]
@@ -375,9 +375,13 @@ class _Look:
         measures["opened"] = len(opened)
         measures["failed"] = len(troubles)
         measures["open_ratio"] = len(opened) / len(sockets)
-        measures["unexpected_closes"] = len(closed)
-        measures["messages"] = min(one.messages for one in sockets)
-        measures["messages_total"] = sum(one.messages for one in sockets)
+        if opened:
+            measures["unexpected_closes"] = len(closed)
+            measures["messages"] = min(one.messages for one in sockets)
+            measures["messages_total"] = sum(one.messages for one in sockets)
+        else:
+            # No connection: that none was closed, or that no message came, would be no news.
+            missing.update(dict.fromkeys(("unexpected_closes", "messages", "messages_total"), troubles[0]))
         statuses = [one.reader.status for one in sockets if one.reader.status is not None]
         other = [status for status in statuses if status != 101]
         if statuses:

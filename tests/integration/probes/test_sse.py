@@ -330,8 +330,10 @@ def test_a_refused_connection(free_port: Callable[[], int]) -> None:
     begun = time.monotonic()
     seen = look(PROBE, url=f"http://127.0.0.1:{free_port()}/", hold="3s")
     assert time.monotonic() - begun < 1, "there is nothing to hold"
-    assert seen.measures["opened"] == 0
-    assert seen.missing["status"] == "connection refused"
+    assert seen.measures == {"opened": 0, "failed": 1}
+    assert set(seen.missing.values()) == {"connection refused"}
+    assert {"status", "events", "ended_early", "missed", "buffered"} <= set(seen.missing)
+    assert float(seen.proof["held"]) < 0.5
 
 
 def test_a_name_that_does_not_exist() -> None:

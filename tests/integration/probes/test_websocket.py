@@ -282,7 +282,8 @@ def test_a_flood() -> None:
 def test_a_refused_connection(free_port: Callable[[], int]) -> None:
     seen = look(PROBE, url=f"ws://127.0.0.1:{free_port()}/", hold="3s")
     assert seen.missing["status"] == "connection refused"
-    assert seen.measures["open_ratio"] == 0
+    assert seen.measures == {"opened": 0, "failed": 1, "open_ratio": 0}
+    assert set(seen.missing.values()) == {"connection refused"}
     assert "does not resolve" in refused(PROBE, url="ws://no-such-host.invalid/")
 
 
