@@ -89,14 +89,24 @@ class Reply:
 
         Raises ProbeError when it is larger than the limit, breaks off or does not end.
         """
-        announced = self.headers.get("content-length", "")
-        if announced.isdigit() and int(announced) > limit and self._response.request.method != "HEAD":
-            raise ProbeError(f"the body is {units.show(int(announced), 'size')}, the limit is {units.show(limit, 'size')}")
+        announced = self._announced()
+        if announced is not None and announced > limit:
+            raise ProbeError(f"{self.url}: the body is {units.show(announced, 'size')}, the limit is {units.show(limit, 'size')}")
         for chunk in self._client.read(self._response):
             self.size += len(chunk)
             if self.size > limit:
-                raise ProbeError(f"the body is larger than the limit of {units.show(limit, 'size')}")
+                raise ProbeError(f"{self.url}: the body is larger than the limit of {units.show(limit, 'size')}")
             yield chunk
+        # Releases of urllib3 before 2 take a body that broke off for a whole one.
+        received = self._response.raw.tell()
+        if announced is not None and received < announced:
+            raise ProbeError(f"{self.url}: the answer broke off after {units.show(received, 'size')} of the body")
+
+    def _announced(self) -> Optional[int]:
+        """The length of the body on the wire, where it was said and there is a body."""
+        length = self.headers.get("content-length", "")
+        bodiless = self._response.request.method == "HEAD" or self.status in (204, 304)
+        return int(length) if length.isdigit() and not bodiless and "transfer-encoding" not in self.headers else None
 
     def body(self, limit: int) -> bytes:
         """The whole body."""
@@ -194,9 +204,10 @@ class Client:
         body: Optional[bytes] = None,
         follow: bool = False,
     ) -> Iterator[Reply]:
-        """Ask, and give the head of the answer; the body is read from it inside the block. Raises ProbeError for
-        whatever kept
-        a whole answer from arriving."""
+        """Ask, and give the head of the answer; the body is read from it inside the block.
+
+        Raises ProbeError for whatever kept a whole answer from arriving.
+        """
         begun = self._context.clock()
         response: Optional[requests.Response] = None
         try:
@@ -298,11 +309,14 @@ def _explain(error: BaseException) -> str:
 
     from requests import exceptions
     from urllib3 import exceptions as lower
+    from urllib3.util.ssl_match_hostname import CertificateError
 
     causes = list(_causes(error))
     for one in causes:
         if isinstance(one, ssl.SSLCertVerificationError):
             return f"the certificate was not accepted: {one.verify_message or one.reason}"
+        if isinstance(one, CertificateError):
+            return "the certificate was not accepted: it is for another name"
     for one in causes:
         if isinstance(one, ssl.SSLError):
             return f"no TLS connection: {(one.reason or str(one)).replace('_', ' ').lower()}"

@@ -86,7 +86,7 @@ def connect(host: str, port: int, context: Context) -> socket.socket:
 
 def describe(error: BaseException) -> str:
     """An error of the network in a few words, without the wrapping of the libraries."""
-    if isinstance(error, TimeoutError):
+    if isinstance(error, TimeoutError) or str(error) == "timed out":  # Python 3.9 has a class of its own for it
         return "no answer within the time"
     if isinstance(error, ConnectionRefusedError):
         return "connection refused"

@@ -7,7 +7,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.golive.cutover.plugins.module_utils.core.percentiles import TooFew, needed, percentile
@@ -40,6 +40,7 @@ def test_nan_is_refused_instead_of_sorted_somewhere() -> None:
         percentile([1.0, math.nan, 2.0], 50)
 
 
+@settings(deadline=None)
 @given(SAMPLES, PERCENTS)
 def test_it_is_the_smallest_sample_that_covers_the_share(samples: list[float], percent: int) -> None:
     value = percentile(samples, percent)
@@ -48,6 +49,7 @@ def test_it_is_the_smallest_sample_that_covers_the_share(samples: list[float], p
     assert sum(sample < value for sample in samples) * 100 < percent * len(samples)
 
 
+@settings(deadline=None)
 @given(SAMPLES, PERCENTS, st.randoms())
 def test_the_order_of_the_samples_does_not_matter(samples: list[float], percent: int, random: object) -> None:
     shuffled = list(samples)
@@ -55,6 +57,7 @@ def test_the_order_of_the_samples_does_not_matter(samples: list[float], percent:
     assert percentile(shuffled, percent) == percentile(samples, percent)
 
 
+@settings(deadline=None)
 @given(SAMPLES, PERCENTS, st.data())
 def test_a_slower_sample_never_makes_it_faster(samples: list[float], percent: int, data: st.DataObject) -> None:
     place = data.draw(st.integers(0, len(samples) - 1))

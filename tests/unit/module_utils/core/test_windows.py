@@ -8,7 +8,7 @@ import math
 from typing import Optional
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.golive.cutover.plugins.module_utils.core.windows import CannotMeasure, Point, delta, increase
@@ -74,6 +74,7 @@ def test_delta_may_be_negative_and_needs_both_ends() -> None:
         delta(points([2, None]))
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 1000), min_size=1, max_size=30), st.lists(st.booleans(), min_size=30, max_size=30))
 def test_the_increase_is_what_was_counted_whatever_the_restarts(steps: list[int], restarts: list[bool]) -> None:
     """A process that counts after each restart from zero. A reset shows when the counter is below its value before."""
@@ -87,6 +88,7 @@ def test_the_increase_is_what_was_counted_whatever_the_restarts(steps: list[int]
     assert increase(points([float(one) for one in values])).amount == counted
 
 
+@settings(deadline=None)
 @given(st.lists(st.one_of(st.none(), st.integers(0, 10**6)), min_size=2, max_size=30))
 def test_an_increase_is_never_negative_nor_below_the_plain_difference(values: list[Optional[int]]) -> None:
     if all(value is None for value in values):
@@ -96,6 +98,7 @@ def test_an_increase_is_never_negative_nor_below_the_plain_difference(values: li
     assert change.amount >= max(0.0, (floats[-1] or 0.0) - (floats[0] or 0.0))
 
 
+@settings(deadline=None)
 @given(st.lists(st.one_of(st.none(), st.integers(0, 10**6)), min_size=2, max_size=30), st.data())
 def test_more_looks_never_lose_an_increase(values: list[Optional[int]], data: st.DataObject) -> None:
     """Leaving a sample out can only hide a reset: the finer window sees at least as much."""

@@ -8,7 +8,7 @@ import math
 from typing import Any, Optional
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Summary, generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
@@ -80,6 +80,7 @@ def _in_pieces(page: str, selectors: list[Selector], openmetrics: Optional[bool]
     return reader.finish()
 
 
+@settings(deadline=None)
 @given(text_pages(), st.lists(st.sampled_from(NAMES), unique=True, min_size=1), st.integers(1, 200), st.sampled_from([None, False]))
 def test_what_is_selected_by_name_is_what_a_full_parse_gives(
     page: str, names: list[str], size: int, openmetrics: Optional[bool]
@@ -88,6 +89,7 @@ def test_what_is_selected_by_name_is_what_a_full_parse_gives(
     assert _chosen(_in_pieces(page, [Selector(name) for name in names], openmetrics, size)) == expected
 
 
+@settings(deadline=None)
 @given(text_pages(), st.data())
 def test_what_is_selected_by_labels_is_what_a_full_parse_gives(page: str, data: st.DataObject) -> None:
     full = _full(page)
@@ -98,6 +100,7 @@ def test_what_is_selected_by_labels_is_what_a_full_parse_gives(page: str, data: 
     assert _chosen(_in_pieces(page, [selector], False, 64)) == expected
 
 
+@settings(deadline=None)
 @given(text_pages(), st.sampled_from(["~app.*", "~.*_total", "~nothing", "~app|up", "~.*"]), st.sampled_from([None, False]))
 def test_what_is_selected_by_pattern_is_what_a_full_parse_gives(page: str, pattern: str, openmetrics: Optional[bool]) -> None:
     selector = Selector(pattern, {"n": "~[01]"})
@@ -216,6 +219,7 @@ def test_openmetrics_must_end_and_has_no_series_twice() -> None:
         read_page(b"# TYPE app gauge\napp 1\napp 2\n# EOF\n", [Selector("app")])
 
 
+@settings(deadline=None)
 @given(text_pages(), st.integers(1, 10_000))
 def test_a_page_that_is_cut_inside_a_line_is_never_read(page: str, cut: int) -> None:
     raw = page.encode()
