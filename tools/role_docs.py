@@ -57,7 +57,7 @@ def main() -> int:
     stale = []
     for specs in sorted(ROOT.glob("roles/*/meta/argument_specs.yml")):
         readme = specs.parents[1] / "README.md"
-        text = readme.read_text(encoding="utf-8")
+        text = readme.read_text(encoding="utf-8") if readme.exists() else ""
         if BEGIN not in text:
             continue
         before, rest = text.split(BEGIN, 1)
