@@ -8,11 +8,7 @@ line surely is an assignment; the lines after one that is not may be the rest of
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
-import stat
-import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -20,7 +16,7 @@ from urllib.parse import urlsplit
 
 from ansible_collections.golive.cutover.plugins.module_utils import _env_readers
 from ansible_collections.golive.cutover.plugins.module_utils._env_readers import DEFAULT_READERS, READERS, Unreadable
-from ansible_collections.golive.cutover.plugins.module_utils.core.errors import CutoverError, InputError, Problem
+from ansible_collections.golive.cutover.plugins.module_utils.core.errors import InputError, Problem
 
 DEFAULT_PLACEHOLDERS = (
     r"(?i)your[_-].*[_-]?here",
@@ -541,28 +537,7 @@ def changes(before: Mapping[str, str], after: Mapping[str, str]) -> Changes:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Files
-
-
-class FileState(NamedTuple):
-    """A file as it stands on disk."""
-
-    data: bytes
-    mode: int
-    uid: int
-    gid: int
-
-
-def read_file(path: str) -> FileState | None:
-    """The file at ``path``, or None when there is none. Raises CutoverError when it cannot be read."""
-    try:
-        with open(path, "rb") as file:
-            status = os.fstat(file.fileno())
-            return FileState(file.read(), stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise CutoverError(f"{path} cannot be read: {error.strerror}") from error
+# The file
 
 
 def read_mode(raw: str) -> int:
@@ -573,42 +548,3 @@ def read_mode(raw: str) -> int:
     if mode & 0o137:
         raise ValueError(f"{raw} lets more in than the owner and readers of a group; expected '0600', '0640', '0400' or '0440'")
     return mode
-
-
-def write_file(path: str, data: bytes, mode: int, uid: int = -1, gid: int = -1) -> None:
-    """Replace a file as a whole, or not at all.
-
-    The content goes into a new file beside it that only its owner can read, is on disk before the name is, and at no
-    moment is there half a file. A symbolic link is followed. Raises CutoverError.
-    """
-    path = os.path.realpath(path)
-    directory = os.path.dirname(path)
-    temporary: str | None = None
-    try:
-        handle, temporary = tempfile.mkstemp(prefix=f".{os.path.basename(path)}.", dir=directory)
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            if uid != -1 or gid != -1:
-                os.fchown(file.fileno(), uid, gid)
-            os.fchmod(file.fileno(), mode)
-            os.fsync(file.fileno())
-        os.rename(temporary, path)
-        temporary = None
-        sync_directory(directory)
-    except OSError as error:
-        raise CutoverError(f"{path} cannot be written: {error.strerror}; what was there is as it was") from error
-    finally:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-
-
-def sync_directory(directory: str) -> None:
-    """Make a rename durable, where the file system can."""
-    with contextlib.suppress(OSError):
-        handle = os.open(directory, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

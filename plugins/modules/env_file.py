@@ -160,6 +160,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from ansible_collections.golive.cutover.plugins.module_utils import env_file as core
+from ansible_collections.golive.cutover.plugins.module_utils._files import read_file, write_file
 from ansible_collections.golive.cutover.plugins.module_utils.ansible_glue import run_module
 from ansible_collections.golive.cutover.plugins.module_utils.core.errors import InputError, Problem
 
@@ -218,7 +219,7 @@ def env_file(module: AnsibleModule) -> dict[str, Any]:
     if problems:
         raise InputError(problems)
 
-    there = core.read_file(path)
+    there = read_file(path)
     if params["state"] == "validated":
         if there is None:
             raise InputError([Problem(path, "does not exist")])
@@ -237,7 +238,7 @@ def env_file(module: AnsibleModule) -> dict[str, Any]:
     except InputError as error:
         problems.extend(error.problems)
     if params["base"] is not None:
-        found = core.read_file(params["base"])
+        found = read_file(params["base"])
         if found is not None:
             base = core.parse(core.decode(found.data))
         elif os.path.realpath(params["base"]) != os.path.realpath(path):
@@ -259,13 +260,7 @@ def env_file(module: AnsibleModule) -> dict[str, Any]:
     before = core.read_values(core.parse(there.data.decode("utf-8", "replace")))[0] if there is not None else {}
     names = core.changes(before, core.read_values(env)[0])
     data = text.encode("utf-8")
-    same = (
-        there is not None
-        and there.data == data
-        and there.mode == mode
-        and uid in (-1, there.uid)
-        and gid in (-1, there.gid)
-    )
+    same = there is not None and there.data == data and there.mode == mode and uid in (-1, there.uid) and gid in (-1, there.gid)
     result = _result(module, path, env, names, warnings, changed=not same)
     if same or module.check_mode:
         return result
@@ -274,8 +269,8 @@ def env_file(module: AnsibleModule) -> dict[str, Any]:
         gid = there.gid if gid == -1 else gid
         if params["backup"]:
             result["backup_file"] = f"{path}.{time.strftime('%Y-%m-%dT%H-%M-%S')}"
-            core.write_file(result["backup_file"], there.data, 0o600, there.uid, there.gid)
-    core.write_file(path, data, mode, uid, gid)
+            write_file(result["backup_file"], there.data, 0o600, there.uid, there.gid)
+    write_file(path, data, mode, uid, gid)
     return result
 
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.golive.cutover.plugins.module_utils import _env_readers as readers
 from ansible_collections.golive.cutover.plugins.module_utils import env_file
+from ansible_collections.golive.cutover.plugins.module_utils._files import write_file
 from ansible_collections.golive.cutover.plugins.module_utils.core.errors import CutoverError, InputError
 
 AWKWARD = st.text(alphabet="ab1 '\"\\$`#\n{}()=!~*&;|<>%:/\té€", max_size=12)
@@ -124,9 +125,7 @@ def test_placeholders_are_refused(value: str) -> None:
     assert refused(f"TOKEN='{value}'\n") == ["TOKEN: is still a placeholder"]
 
 
-@pytest.mark.parametrize(
-    "value", ["counterexample.com.au", "here", "your-own-value", "todo-list", "a<b>c", "exchangemeta"]
-)
+@pytest.mark.parametrize("value", ["counterexample.com.au", "here", "your-own-value", "todo-list", "a<b>c", "exchangemeta"])
 def test_what_only_looks_like_a_placeholder_is_not_one(value: str) -> None:
     assert refused(f"TOKEN='{value}'\n") == []
 
@@ -222,9 +221,7 @@ def test_a_real_shell_reads_what_its_model_says(values: list[str]) -> None:
                 continue
             lines.append(f"K{index}_{number}={notation}\nprintf '%s\\0' \"$K{index}_{number}\"\n")
     script = "unset a b ab\n" + "".join(lines)
-    done = subprocess.run(
-        ["sh", "-c", script], capture_output=True, check=True, env={"PATH": os.defpath, "LC_ALL": "C.UTF-8"}
-    )
+    done = subprocess.run(["sh", "-c", script], capture_output=True, check=True, env={"PATH": os.defpath, "LC_ALL": "C.UTF-8"})
     assert done.stdout.decode().split("\0")[:-1] == expected
 
 
@@ -237,13 +234,9 @@ def test_what_secrets_are_made_of_can_be_written(value: str) -> None:
         assert values_of(text, reader) == {"KEY": value, "LAST": "1"}
 
 
-@pytest.mark.parametrize(
-    ("value", "why"), [("a\rb", "a carriage return"), ("it's `x`", "a single quote and a backtick")]
-)
+@pytest.mark.parametrize(("value", "why"), [("a\rb", "a carriage return"), ("it's `x`", "a single quote and a backtick")])
 def test_what_cannot_be_written_alike_is_refused_by_kind_of_character(value: str, why: str) -> None:
-    with pytest.raises(
-        InputError, match=f"KEY: cannot be written so that compose, shell read the same value .it has {why}."
-    ):
+    with pytest.raises(InputError, match=f"KEY: cannot be written so that compose, shell read the same value .it has {why}."):
         env_file.render({"KEY": value})
 
 
@@ -263,8 +256,7 @@ def test_a_base_keeps_order_comments_and_what_is_not_overridden() -> None:
     )
     text = env_file.render({"TOKEN": "secret", "NEW": "x y"}, base).text
     assert text == (
-        "# the application\nexport NAME='Spark TA'\nTOKEN=secret\n\n"
-        "HOST=redis\nURL=redis://${HOST}\nPORT=1\nNEW='x y'\n"
+        "# the application\nexport NAME='Spark TA'\nTOKEN=secret\n\nHOST=redis\nURL=redis://${HOST}\nPORT=1\nNEW='x y'\n"
     )
     assert env_file.render({"TOKEN": "secret", "NEW": "x y"}, env_file.parse(text)).text == text
 
@@ -294,9 +286,7 @@ def test_changes_are_names() -> None:
 # --- files -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_file_is_replaced_as_a_whole_and_only_its_owner_reads_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_is_replaced_as_a_whole_and_only_its_owner_reads_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / ".env"
     path.write_text("OLD=1\n")
     path.chmod(0o644)
@@ -308,7 +298,7 @@ def test_a_file_is_replaced_as_a_whole_and_only_its_owner_reads_it(
         rename(source, target)
 
     monkeypatch.setattr(os, "rename", watched)
-    env_file.write_file(str(path), b"NEW=1\n", 0o600)
+    write_file(str(path), b"NEW=1\n", 0o600)
     assert seen == [(0o600, "OLD=1\n")]
     assert path.read_text() == "NEW=1\n"
     assert path.stat().st_mode & 0o777 == 0o600
@@ -324,7 +314,7 @@ def test_a_write_that_fails_leaves_what_was_there(tmp_path: Path, monkeypatch: p
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(CutoverError, match="No space left on device; what was there is as it was"):
-        env_file.write_file(str(path), b"NEW=1\n", 0o600)
+        write_file(str(path), b"NEW=1\n", 0o600)
     assert path.read_text() == "OLD=1\n"
     assert os.listdir(tmp_path) == [".env"]
 
@@ -333,7 +323,7 @@ def test_a_symbolic_link_is_followed(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "real" / "env").write_text("A=1\n")
     (tmp_path / ".env").symlink_to("real/env")
-    env_file.write_file(str(tmp_path / ".env"), b"A=2\n", 0o600)
+    write_file(str(tmp_path / ".env"), b"A=2\n", 0o600)
     assert (tmp_path / ".env").is_symlink()
     assert (tmp_path / "real" / "env").read_text() == "A=2\n"
 
