@@ -326,6 +326,28 @@ class Project:
         """Remove containers and networks, known by the name of the project alone; volumes stay."""
         self._docker("compose", "--ansi", "never", "--project-name", self.name, "down", "--remove-orphans", timeout=600)
 
+    def in_place(self) -> bool:
+        """Whether the recorded release runs as its files say, so that nothing must be started.
+
+        Starting a project that runs would start its one-shots again.
+        """
+        try:
+            record = self.recorded()
+            files = [*record["files"], f"{tree.OWN}/{self.pinned_file.name}"]
+            wanted = compose.hashes(self._docker(*compose.hash_command(self.name, str(self.directory), files, self.profiles)))
+        except ComposeError:
+            return False
+        policies = {str(one.get("name")): one.get("policy") for one in record["services"]}
+        found = self.containers()
+        if {one.service for one in found} != set(wanted) or set(wanted) != set(record["images"]):
+            return False
+        return all(
+            one.config_hash == wanted[one.service]
+            and one.image == record["images"][one.service]["id"]
+            and compose.judge(one, policies.get(one.service), one.restarts)[0] != compose.FAILED
+            for one in found
+        )
+
     def signal(self, only: Sequence[str], name: str) -> list[str]:
         """Send a signal to the first process of each container of the services; returns the names of the containers."""
         chosen = [one for one in self.containers() if (not only or one.service in only) and one.status == "running"]

@@ -140,6 +140,10 @@ files:
   returned: with O(state=recorded) and O(state=whole)
   type: list
   elements: str
+in_place:
+  description: Whether the containers of the project are those of the release, made from its files and settings as they are now.
+  returned: with O(state=recorded) and O(state=whole)
+  type: bool
 reason:
   description: Why a service did not come up.
   returned: when a service did not come up
@@ -200,7 +204,7 @@ def compose_release(module: AnsibleModule) -> dict[str, Any]:
             problems = [f"the image {one} is not on the engine" for one in params["images"] if project.image(one) is None]
         return {**result, "problems": problems}
     if state == "whole":
-        return {**result, **_whole(project)}
+        return {**result, **_whole(project), "in_place": project.in_place()}
     if state == "stopped":
         running = [one.name for one in project.containers()]
         if running and not module.check_mode:
@@ -215,9 +219,9 @@ def compose_release(module: AnsibleModule) -> dict[str, Any]:
         read_services(services, commands=False)
         files = [*params["files"], f"{tree.OWN}/{project.pinned_file.name}"]
         if module.check_mode and not project.directory.is_dir():
-            return {**result, "changed": True, "files": files}
+            return {**result, "changed": True, "files": files, "in_place": False}
         changed = project.record(services, build=params["build"], pull=params["pull"], dry=module.check_mode)
-        return {**result, "changed": changed, "files": files}
+        return {**result, "changed": changed, "files": files, "in_place": project.in_place()}
     if module.check_mode and not project.run_file.exists():
         return {**result, "services": []}
     services_read = _services(params, project)

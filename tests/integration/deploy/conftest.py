@@ -29,6 +29,9 @@ class World:
     run: Callable[..., Any]
     services: list[dict[str, Any]]
     canary: str
+    release: Any = None
+    project: str = ""
+    docker: Any = None
 
     @property
     def home(self) -> Path:

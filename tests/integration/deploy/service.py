@@ -62,4 +62,4 @@ class Handler(BaseHTTPRequestHandler):
 if mode == "slow":
     time.sleep(1.5)
 ThreadingHTTPServer.allow_reuse_address = True
-ThreadingHTTPServer(("127.0.0.1", port), Handler).serve_forever()
+ThreadingHTTPServer(("0.0.0.0" if "all" in sys.argv else "127.0.0.1", port), Handler).serve_forever()
