@@ -9,6 +9,7 @@ because Compose has no other interface.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -22,7 +23,7 @@ from ansible_collections.golive.cutover.plugins.module_utils import env_file, re
 from ansible_collections.golive.cutover.plugins.module_utils.core import compose, supervisord, tree, units
 from ansible_collections.golive.cutover.plugins.module_utils.core.compose import Container
 from ansible_collections.golive.cutover.plugins.module_utils.core.errors import CutoverError
-from ansible_collections.golive.cutover.plugins.module_utils.core.services import Service
+from ansible_collections.golive.cutover.plugins.module_utils.core.services import Service, read_services
 from ansible_collections.golive.cutover.plugins.module_utils.release_files import write_atomically
 
 _EVERY = 0.25
@@ -55,6 +56,7 @@ class Project:
     def __post_init__(self) -> None:
         self.run_file = self.directory / tree.OWN / "run.json"
         self.pinned_file = self.directory / tree.OWN / "compose.pinned.json"
+        self.up_file = self.directory / tree.OWN / "up.json"
         self.rendered_file = self.directory / tree.OWN / "compose.rendered.json"
 
     # -- docker --------------------------------------------------------------------------------------------------------
@@ -326,25 +328,39 @@ class Project:
         """Remove containers and networks, known by the name of the project alone; volumes stay."""
         self._docker("compose", "--ansi", "never", "--project-name", self.name, "down", "--remove-orphans", timeout=600)
 
-    def in_place(self) -> bool:
-        """Whether the recorded release runs as its files say, so that nothing must be started.
+    def _digest(self, files: Sequence[str]) -> str:
+        """What tells one rendered configuration, with its settings, from every other."""
+        text = self._docker(*compose.config_command(self.name, str(self.directory), files, self.profiles))
+        return hashlib.sha256(text.encode()).hexdigest()
 
-        Starting a project that runs would start its one-shots again.
+    def _all_files(self, record: Mapping[str, Any]) -> list[str]:
+        return [*record["files"], f"{tree.OWN}/{self.pinned_file.name}"]
+
+    def note_up(self) -> None:
+        """Write down which containers were made from which configuration, once they are up."""
+        record = {
+            "digest": self._digest(self._all_files(self.recorded())),
+            "containers": sorted(one.id for one in self.containers()),
+        }
+        write_atomically(self.up_file, json.dumps(record, indent=1) + "\n", 0o600)
+
+    def in_place(self) -> bool:
+        """Whether the recorded release runs as its files and settings say, in the containers that were made for it.
+
+        Then nothing must be started. Starting a project that runs would start its one-shots again.
         """
         try:
             record = self.recorded()
-            files = [*record["files"], f"{tree.OWN}/{self.pinned_file.name}"]
-            wanted = compose.hashes(self._docker(*compose.hash_command(self.name, str(self.directory), files, self.profiles)))
-        except ComposeError:
+            noted = json.loads(self.up_file.read_text(encoding="utf-8"))
+            if noted["digest"] != self._digest(self._all_files(record)):
+                return False
+            found = self.containers()
+        except (ComposeError, OSError, ValueError, KeyError, TypeError):
             return False
-        policies = {str(one.get("name")): one.get("policy") for one in record["services"]}
-        found = self.containers()
-        if {one.service for one in found} != set(wanted) or set(wanted) != set(record["images"]):
-            return False
-        return all(
-            one.config_hash == wanted[one.service]
-            and one.image == record["images"][one.service]["id"]
-            and compose.judge(one, policies.get(one.service), one.restarts)[0] != compose.FAILED
+        policies = {service.name: service.policy for service in read_services(record["services"], commands=False)}
+        return noted["containers"] == sorted(one.id for one in found) and all(
+            compose.judge(one, policies.get(one.service), one.restarts)[0] != compose.FAILED
+            and one.image == record["images"].get(one.service, {}).get("id")
             for one in found
         )
 

@@ -265,6 +265,7 @@ class Releases:
         kept = target.exists()
         if kept:
             self._keep(target, partial)
+            partial.chmod(stat.S_IMODE(target.stat().st_mode))
         rows = [[one.path, one.kind, one.executable, one.digest, one.size] for one in entries]
         manifest = {"release": release, "digest": wanted, "entries": rows}
         write_atomically(partial / MANIFEST, json.dumps(manifest) + "\n")

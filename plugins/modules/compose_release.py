@@ -36,7 +36,7 @@ options:
     elements: str
     default: [compose.yml]
   profiles:
-    description: Profiles that are active.
+    description: Profiles that are active. Give the same ones with every state.
     type: list
     elements: str
     default: []
@@ -218,7 +218,7 @@ def compose_release(module: AnsibleModule) -> dict[str, Any]:
         services = params["services"] or []
         read_services(services, commands=False)
         files = [*params["files"], f"{tree.OWN}/{project.pinned_file.name}"]
-        if module.check_mode and not project.directory.is_dir():
+        if module.check_mode and not all((project.directory / file).exists() for file in params["files"]):
             return {**result, "changed": True, "files": files, "in_place": False}
         changed = project.record(services, build=params["build"], pull=params["pull"], dry=module.check_mode)
         return {**result, "changed": changed, "files": files, "in_place": project.in_place()}
@@ -232,6 +232,7 @@ def compose_release(module: AnsibleModule) -> dict[str, Any]:
         return {**result, "changed": True, "services": project.status(services_read)}
     if state == "up" and not module.check_mode:
         project.wait(services_read, settle)
+        project.note_up()
     return {**result, "services": project.status(services_read)}
 
 

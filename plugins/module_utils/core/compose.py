@@ -12,7 +12,6 @@ from typing import Any
 PROJECT_LABEL = "com.docker.compose.project"
 SERVICE_LABEL = "com.docker.compose.service"
 ONE_OFF_LABEL = "com.docker.compose.oneoff"
-HASH_LABEL = "com.docker.compose.config-hash"
 DIRECTORY_LABEL = "com.docker.compose.project.working_dir"
 
 UP, WAITING, FAILED = "up", "waiting", "failed"
@@ -31,21 +30,11 @@ class Container:
     health: str | None
     restarts: int
     directory: str
-    config_hash: str
 
 
 def config_command(project: str, directory: str, files: Sequence[str], profiles: Sequence[str]) -> list[str]:
     """The arguments behind ``docker`` that render a project as JSON."""
     return [*_base(project, directory, files, profiles), "config", "--format", "json"]
-
-
-def hash_command(project: str, directory: str, files: Sequence[str], profiles: Sequence[str]) -> list[str]:
-    """The arguments that print a line for each service, with its name and the hash that its containers carry as a label."""
-    return [*_base(project, directory, files, profiles), "config", "--hash", "*"]
-
-
-def hashes(text: str) -> dict[str, str]:
-    return {words[0]: words[1] for line in text.splitlines() if len(words := line.split()) == 2}
 
 
 def build_command(project: str, directory: str, files: Sequence[str], profiles: Sequence[str]) -> list[str]:
@@ -97,7 +86,6 @@ def container(inspected: Mapping[str, Any]) -> Container:
         health=None if health in (None, "", "none") else str(health),
         restarts=int(inspected.get("RestartCount") or 0),
         directory=str(labels.get(DIRECTORY_LABEL, "")),
-        config_hash=str(labels.get(HASH_LABEL, "")),
     )
 
 

@@ -16,7 +16,6 @@ BASE = ["compose", "--ansi", "never", "--project-directory", "/r/1", "--project-
 def test_command_lines() -> None:
     words = [*BASE, "--file", "/r/1/compose.yml", "--profile", "jobs"]
     assert compose.config_command("shop", "/r/1", ["compose.yml"], ["jobs"]) == [*words, "config", "--format", "json"]
-    assert compose.hash_command("shop", "/r/1", ["compose.yml"], ["jobs"]) == [*words, "config", "--hash", "*"]
     assert compose.build_command("shop", "/r/1", ["compose.yml"], ["jobs"]) == [*words, "build", "--quiet"]
     assert compose.pull_command("shop", "/r/1", [], [], "missing") == [
         *BASE, "pull", "--quiet", "--policy", "missing", "--ignore-buildable",
@@ -75,4 +74,3 @@ def test_images_are_pinned_by_id() -> None:
     }
     assert compose.own_tag("shop", "Api", "1.0.0") == "golive/shop-api:1.0.0"
     assert compose.image_of("shop", "api", {"build": "."}) == "shop-api"
-    assert compose.hashes("api abc\n\nweb def\n") == {"api": "abc", "web": "def"}
