@@ -33,6 +33,7 @@ from ansible_collections.golive.cutover.plugins.module_utils.report import text
 
 _MARKS = {"ok": ("✓", "green"), "over": ("!", "yellow"), "failed": ("✗", "red"), "not_run": ("-", "dark gray")}
 _CHECKS = {"fail": ("✗", "red"), "inconclusive": ("?", "red"), "warn": ("!", "yellow")}
+_NICE_TO_HAVE = ("!", "yellow")
 _BAD = ("NO-GO", "ROLLBACK FAILED", "ROLLBACK NOT VERIFIED", "NOT ROLLED BACK")
 _GOOD = ("GO", "ROLLED BACK")
 _NAME_WIDTH = 14
@@ -102,6 +103,8 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
             mark = _CHECKS.get(str(verdict.get("status")))
             if mark is None:
                 continue
+            if verdict.get("required") is False:
+                mark = _NICE_TO_HAVE
             title = text.one_line(f"{verdict.get('id', '')}  {verdict.get('title') or ''}")
             self._show(f"{indent}{self._paint(mark[0], mark[1])} {title}{self._where(host)}")
             for line in _visible_lines(verdict.get("reason")):

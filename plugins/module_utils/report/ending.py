@@ -62,6 +62,11 @@ def _release(release: str) -> str:
     return text.one_line(f"release {release}" if release else "the release")
 
 
+def _first_release(run: Run) -> bool:
+    """Whether there was nothing to go back to: then everything that was started is stopped, and that is the state before."""
+    return run.rollback is not None and not run.rollback.to and not run.previous_release
+
+
 def _target(run: Run) -> str:
     """Where the rollback went, or should have gone."""
     to = run.rollback.to if run.rollback else ""
@@ -117,6 +122,9 @@ def ending(run: Run) -> Ending:
         return Ending(kind, "NO-GO, NOT ROLLED BACK", sentence, (announce, again, verify, *after))
     allowed = "" if rollback.budget is None else f" ({text.duration(rollback.budget)} allowed)"
     took = f"in {text.duration(rollback.seconds)}{allowed}"
+    if kind == ROLLED_BACK and _first_release(run):
+        sentence = f"{environment} runs nothing, as before: it was the first release, and what it started was stopped {took}, verified."
+        return Ending(kind, "NO-GO", sentence, after)
     if kind == ROLLED_BACK:
         checks = f" by {text.count(len(rollback.verdicts), 'check')}" if rollback.verdicts else ""
         headline = "ROLLED BACK" if run.kind == "rollback" else "NO-GO"
@@ -153,9 +161,20 @@ def plain_reasons(run: Run) -> list[str]:
     return reasons or ([] if run.decision == "go" or run.kind == "rollback" else ["The gate gave no reason."])
 
 
+def _reason_lines(run: Run) -> list[str]:
+    """The reasons for the terminal: a message of several lines keeps them, as a list of mistakes has one for each."""
+    lines: list[str] = []
+    for reason in run.reasons or plain_reasons(run):
+        first, *rest = [text.visible(line).rstrip() for line in reason.strip().splitlines()] or [""]
+        lines += [f"  - {first}", *(f"    {line}" for line in rest)] if first else []
+    return lines or [f"  - {reason}" for reason in plain_reasons(run)]
+
+
 def check_line(verdict: Verdict, hosts: bool) -> str:
     """One check in one line: what became of it, which, where and why."""
     word = {"fail": "failed", "inconclusive": "not measured", "warn": "warning", "skip": "skipped", "pass": "passed"}
+    if not verdict.required and verdict.status in ("fail", "inconclusive"):
+        word = {"fail": "nice to have, failed", "inconclusive": "nice to have, not measured"}
     where = f" on {verdict.host}" if hosts else ""
     title = f" {verdict.title}" if verdict.title else ""
     reason = f": {verdict.reason}" if verdict.reason else ""
@@ -185,15 +204,17 @@ def closing_lines(run: Run, report: str = "") -> list[str]:
     else:
         if run.kind == "cutover":
             lines += [f"NO-GO: {_release(run.release)} was refused."]
-        lines += [f"  - {reason}" for reason in plain_reasons(run)]
+        lines += _reason_lines(run)
+        # What the reasons have named already is not said twice.
+        said = " ".join(plain_reasons(run))
         lines += [
             "  " + text.one_line(f"{host.name} ended in step {host.failed.step or '?'}: {host.failed.message or host.failed.task}")
             for host in run.hosts
-            if host.failed
+            if host.failed and f"{host.name}: " not in said
         ]
-        checks = _check_lines(run.verdicts, several)
+        checks = _check_lines([verdict for verdict in run.verdicts if text.one_line(verdict.reason) not in said], several)
         if checks:
-            lines += ["What failed:", *checks]
+            lines += ["Also:", *checks]
         lines += [_RULE] if end.loud else []
         # The headline of a cutover that ended quietly is the first line already.
         lines += [end.sentence if run.kind == "cutover" and not end.loud else f"{end.headline}: {end.sentence}"]

@@ -110,3 +110,14 @@ def test_foreign_text_cannot_reach_the_terminal(run_of: RunOf) -> None:
     lines = closing_lines(read_run(run))
     assert not any("\x1b" in line or "\n" in line for line in lines)
     assert not any(line.startswith("GO") for line in lines)
+
+
+def test_a_first_release_has_nothing_to_go_back_to(run_of: RunOf) -> None:
+    run = run_of("no_go_rolled_back")
+    run["previous_release"] = None
+    run["rollback"]["to"] = None
+    for host in run["rollback"]["hosts"].values():
+        host["verdicts"] = []
+    end = ending(read_run(run))
+    assert (end.kind, end.loud) == ("no_go_rolled_back", False)
+    assert "runs nothing, as before" in end.sentence
