@@ -4,9 +4,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -244,3 +246,49 @@ def test_several_instances_and_a_one_shot(world: Any, free_port: Any) -> None:
     assert world.ask(port=base + 1)["name"] == "api-2"
     assert world.verb("deploy", "1.0.0").changed() == 0
     assert (world.home / "migrations").read_text(encoding="utf-8") == "run\n"
+
+
+def kill_run(tmp_path: Path) -> bool:
+    """Kill the ansible-playbook of this test with everything that it started on the controller, as a machine that dies does."""
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            words = (entry / "cmdline").read_bytes().split(b"\0")
+            if b"playbook" in words and any(word.startswith(str(tmp_path).encode()) for word in words):
+                os.killpg(os.getpgid(int(entry.name)), signal.SIGKILL)
+                return True
+    return False
+
+
+@pytest.mark.parametrize("moment", ["staged", "copied", "configured", "started"])
+def test_controller_killed_then_the_same_command_again(world: Any, tmp_path: Path, moment: str) -> None:
+    world.deploy("1.0.0")
+    world.source("1.1.0", "slow")
+    world.write_env("1.1.0")
+    target, conf = world.home / "releases" / "1.1.0", world.home / "supervisor" / "conf.d" / "api.conf"
+    before = conf.read_text(encoding="utf-8")
+    record = world.home / "supervisor" / "run" / "api.json"
+    first = record.read_text(encoding="utf-8")
+
+    def reached() -> bool:
+        if moment == "staged":
+            return b"1.1.0" in (world.home / "golive.db").read_bytes()
+        if moment == "copied":
+            return (target / "service.py").exists() or target.with_name("1.1.0.partial").exists()
+        if moment == "configured":
+            return conf.read_text(encoding="utf-8") != before
+        return record.exists() and record.read_text(encoding="utf-8") != first
+
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(world.verb, "deploy", "1.1.0")
+        wait_until(lambda: reached() or running.done(), seconds=60)
+        killed = kill_run(tmp_path)
+        result = running.result()
+    assert killed
+    assert result.rc == -signal.SIGKILL
+
+    again = world.verb("deploy", "1.1.0", accept=True)
+    assert again.rc == 0, again.output
+    assert world.ask()["release"] == "1.1.0"
+    assert again.facts["deploy_status"]["services"][0]["healthy"]
+    assert sorted(one.name for one in (world.home / "releases").iterdir()) == ["1.0.0", "1.1.0"]
+    assert world.verb("deploy", "1.1.0", accept=True).changed() == 0
