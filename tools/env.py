@@ -87,7 +87,7 @@ def probe(command: str) -> Python | None:
             env=environment,
         )
         major, minor, path = json.loads(done.stdout)
-        return Python((major, minor), Path(path))
+        return Python((major, minor), Path(path).resolve())
     return None
 
 
@@ -121,7 +121,7 @@ def requirement_files(names: Iterable[str]) -> list[Path]:
 
 def digest(python: Python, files: Iterable[Path]) -> str:
     """Return what identifies an environment: its interpreter and what is asked to be in it."""
-    text = [str(python.path), str(python.version), *(sorted(f.read_text(encoding="utf-8") for f in files))]
+    text = [str(python.version), *(sorted(f.read_text(encoding="utf-8") for f in files))]
     return hashlib.sha256("\0".join(text).encode()).hexdigest()
 
 
@@ -132,8 +132,14 @@ def make(venv: Path, python: Python, sets: Sequence[str]) -> Path:
         done: dict[str, str] = {}
         with contextlib.suppress(OSError, ValueError):
             done = json.loads(stamp.read_text(encoding="utf-8"))
-        if not (venv / "bin/python").exists() or done.get("python") != str(python.path):
+        done = {name: mark for name, mark in done.items() if (ROOT / f"requirements/{name}.txt").exists()}
+        # An environment that works stays: another PATH, and so another best Python, must not pull it away from under
+        # whoever is using it. `make clean` makes room for a better one.
+        own = existing(venv)
+        if own is None:
             done = {}
+        else:
+            python = own
         missing = [name for name in sets if done.get(name) != digest(python, requirement_files([name]))]
         if not missing:
             return venv
@@ -142,7 +148,7 @@ def make(venv: Path, python: Python, sets: Sequence[str]) -> Path:
         print(f"env: installing {', '.join(missing)} into {venv.relative_to(ROOT)}", file=sys.stderr, flush=True)
         command = [str(venv / "bin/python"), "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-input"]
         # The sets that are there already take part, so that a later one cannot change what they asked for.
-        wanted = [*(name for name in done if name not in ("python", *missing)), *missing]
+        wanted = [*(name for name in done if name not in missing), *missing]
         for name in wanted:
             command += ["-r", str(ROOT / "requirements" / f"{name}.txt")]
         log = CACHE / "venvs" / f"{venv.name.lstrip('.')}.log"
@@ -151,10 +157,15 @@ def make(venv: Path, python: Python, sets: Sequence[str]) -> Path:
         if code:
             lines = [x for x in log.read_text(encoding="utf-8").splitlines() if not x.startswith("WARNING")]
             raise EnvError("\n  ".join([f"pip could not install {', '.join(missing)}:", *lines[-8:]]))
-        done["python"] = str(python.path)
         done |= {name: digest(python, requirement_files([name])) for name in missing}
         stamp.write_text(json.dumps(done, indent=1), encoding="utf-8")
         return venv
+
+
+def existing(venv: Path) -> Python | None:
+    """Return the Python of an environment that is there and works."""
+    python = probe(str(venv / "bin/python")) if (venv / "bin/python").exists() else None
+    return python if python is not None and (venv / ".golive-stamp.json").exists() else None
 
 
 def _create(venv: Path, python: Python) -> None:
@@ -223,8 +234,9 @@ def environment(name: str, extra: Sequence[str]) -> Path:
         link_collection()
         return make(VENV, python, ["run", "demo", *extra])
     if name == "newest":
-        own = choose(found, NEWEST_PYTHONS)
-        if own is not None:
+        there = existing(VENV)
+        own = there if there is not None else choose(found, NEWEST_PYTHONS)
+        if own is not None and own.version in NEWEST_PYTHONS:
             link_collection()
             return make(VENV, own, ["run", "demo", *extra])
         return make(CACHE / "venvs/core-newest", newest_python(found), ["core-newest", "test", *extra])

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -54,3 +55,24 @@ def test_the_collection_is_reached_by_a_relative_link(tmp_path: Path, monkeypatc
     link = tmp_path / ".cache/collections/ansible_collections/golive/cutover"
     assert not link.readlink().is_absolute()
     assert link.resolve() == tmp_path.resolve()
+
+
+def test_an_environment_that_works_is_kept_whatever_python_is_best_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(env, "CACHE", tmp_path)
+    venv = tmp_path / "venv"
+    (venv / "bin").mkdir(parents=True)
+    (venv / "bin/python").symlink_to(sys.executable)
+    version = env.Python((sys.version_info[0], sys.version_info[1]), Path(sys.executable))
+    stamp = {"libraries": env.digest(version, env.requirement_files(["libraries"]))}
+    (venv / ".golive-stamp.json").write_text(json.dumps(stamp), encoding="utf-8")
+    assert env.make(venv, _python(14), ["libraries"]) == venv
+    assert (venv / "bin/python").readlink() == Path(sys.executable)
+
+
+def test_what_is_broken_does_not_count_as_an_environment(tmp_path: Path) -> None:
+    assert env.existing(tmp_path) is None
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/python").symlink_to("/no/such/python")
+    assert env.existing(tmp_path) is None
