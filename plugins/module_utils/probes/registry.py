@@ -1,39 +1,112 @@
 # Copyright (c) the golive.cutover contributors
 # SPDX-License-Identifier: BSD-2-Clause
-"""Every probe, by the key that a check uses for it. A new probe is one file beside this one and one line here.
+"""Every probe, by the key that a check uses for it. A new probe is one file beside this one, one function and one line here.
 
-The imports are written out, because Ansible sends a remote module only what it sees imported. They are cheap: a probe imports
-its protocol library when it looks, not before.
+A probe is imported when it is asked for: on a host Ansible unpacks and compiles each file again for each task, so the probes that
+no check uses would cost more than the checks. The imports are written out, because Ansible sends a remote module only what it
+sees imported, inside functions too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from ansible_collections.golive.cutover.plugins.module_utils.probes.base import Probe
-from ansible_collections.golive.cutover.plugins.module_utils.probes.command import CommandProbe
-from ansible_collections.golive.cutover.plugins.module_utils.probes.env_file import EnvFileProbe
-from ansible_collections.golive.cutover.plugins.module_utils.probes.http import HttpProbe
-from ansible_collections.golive.cutover.plugins.module_utils.probes.metrics import MetricsProbe
-from ansible_collections.golive.cutover.plugins.module_utils.probes.redis import RedisProbe
-from ansible_collections.golive.cutover.plugins.module_utils.probes.scenario import ScenarioProbe
-from ansible_collections.golive.cutover.plugins.module_utils.probes.sse import SseProbe
-from ansible_collections.golive.cutover.plugins.module_utils.probes.tcp import TcpProbe
-from ansible_collections.golive.cutover.plugins.module_utils.probes.tls import TlsProbe
-from ansible_collections.golive.cutover.plugins.module_utils.probes.websocket import WebsocketProbe
 
-PROBES: Mapping[str, Probe] = {
-    probe.name: probe
-    for probe in (
-        CommandProbe(),
-        EnvFileProbe(),
-        HttpProbe(),
-        MetricsProbe(),
-        RedisProbe(),
-        ScenarioProbe(),
-        SseProbe(),
-        TcpProbe(),
-        WebsocketProbe(),
-        TlsProbe(),
-    )
-}
+
+def _command() -> Probe:
+    from ansible_collections.golive.cutover.plugins.module_utils.probes.command import CommandProbe
+
+    return CommandProbe()
+
+
+def _env_file() -> Probe:
+    from ansible_collections.golive.cutover.plugins.module_utils.probes.env_file import EnvFileProbe
+
+    return EnvFileProbe()
+
+
+def _http() -> Probe:
+    from ansible_collections.golive.cutover.plugins.module_utils.probes.http import HttpProbe
+
+    return HttpProbe()
+
+
+def _metrics() -> Probe:
+    from ansible_collections.golive.cutover.plugins.module_utils.probes.metrics import MetricsProbe
+
+    return MetricsProbe()
+
+
+def _redis() -> Probe:
+    from ansible_collections.golive.cutover.plugins.module_utils.probes.redis import RedisProbe
+
+    return RedisProbe()
+
+
+def _scenario() -> Probe:
+    from ansible_collections.golive.cutover.plugins.module_utils.probes.scenario import ScenarioProbe
+
+    return ScenarioProbe()
+
+
+def _sse() -> Probe:
+    from ansible_collections.golive.cutover.plugins.module_utils.probes.sse import SseProbe
+
+    return SseProbe()
+
+
+def _tcp() -> Probe:
+    from ansible_collections.golive.cutover.plugins.module_utils.probes.tcp import TcpProbe
+
+    return TcpProbe()
+
+
+def _tls() -> Probe:
+    from ansible_collections.golive.cutover.plugins.module_utils.probes.tls import TlsProbe
+
+    return TlsProbe()
+
+
+def _websocket() -> Probe:
+    from ansible_collections.golive.cutover.plugins.module_utils.probes.websocket import WebsocketProbe
+
+    return WebsocketProbe()
+
+
+class Registry(Mapping[str, Probe]):
+    """Names to probes; the names are known without importing anything."""
+
+    def __init__(self, makers: Mapping[str, Callable[[], Probe]]) -> None:
+        self._makers = makers
+        self._made: dict[str, Probe] = {}
+
+    def __getitem__(self, name: str) -> Probe:
+        if name not in self._made:
+            self._made[name] = self._makers[name]()
+        return self._made[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._makers
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._makers)
+
+    def __len__(self) -> int:
+        return len(self._makers)
+
+
+PROBES: Mapping[str, Probe] = Registry(
+    {
+        "command": _command,
+        "env_file": _env_file,
+        "http": _http,
+        "metrics": _metrics,
+        "redis": _redis,
+        "scenario": _scenario,
+        "sse": _sse,
+        "tcp": _tcp,
+        "tls": _tls,
+        "websocket": _websocket,
+    }
+)
