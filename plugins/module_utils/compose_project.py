@@ -327,6 +327,9 @@ class Project:
     def down(self) -> None:
         """Remove containers and networks, known by the name of the project alone; volumes stay."""
         self._docker("compose", "--ansi", "never", "--project-name", self.name, "down", "--remove-orphans", timeout=600)
+        left = [one.name for one in self.containers()]
+        if left:
+            raise ComposeError(f"still there after everything was stopped: {', '.join(left)}")
 
     def _digest(self, files: Sequence[str]) -> str:
         """What tells one rendered configuration, with its settings, from every other."""

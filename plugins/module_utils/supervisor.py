@@ -232,14 +232,18 @@ class Supervisor:
                 return record
         return {}
 
+    @staticmethod
+    def _lives(record: Mapping[str, Any]) -> bool:
+        pid, began = int(record.get("pid") or 0), str(record.get("began") or "")
+        return pid > 1 and bool(began) and launcher.process_start(pid) == began and not _is_zombie(pid)
+
     def _end_orphans(self) -> None:
         """End programs whose supervisord was killed: they hold their ports, and nothing else will end them."""
         alive: dict[int, str] = {}
         for path in self.records.glob("*.json"):
             record = self._record(path.stem)
-            pid, began = int(record.get("pid") or 0), str(record.get("began") or "")
-            if pid > 1 and began and launcher.process_start(pid) == began:
-                alive[pid] = path.stem
+            if self._lives(record):
+                alive[int(record["pid"])] = path.stem
         for pid, name in alive.items():
             self.actions.append(f"end {name}, which ran without supervisord")
             with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -251,6 +255,9 @@ class Supervisor:
         for pid in alive:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(pid, signal.SIGKILL)
+        deadline = self.clock() + 2.0
+        while any(launcher.process_start(pid) and not _is_zombie(pid) for pid in alive) and self.clock() < deadline:
+            self.sleep(_EVERY)
 
     def ensure_running(self) -> None:
         if self.rpc.alive():
@@ -502,8 +509,12 @@ class Supervisor:
             write_atomically(self.records / f"{program.name}.json", json.dumps(record))
 
     def stop(self) -> bool:
-        """Stop all programs in reverse order and supervisord itself; returns whether anything ran."""
+        """Stop all programs in reverse order and supervisord itself; returns whether anything ran.
+
+        That they are gone is looked at, not taken from the answers of supervisord.
+        """
         ran = self.rpc.alive()
+        launched = [(path.stem, self._record(path.stem)) for path in self.records.glob("*.json")]
         if ran:
             for name in reversed(self.rpc.names()):
                 self.actions.append(f"stop {name}")
@@ -517,6 +528,9 @@ class Supervisor:
                 self.sleep(_EVERY)
         elif self.records.is_dir():
             self._end_orphans()
+        left = [name for name, record in launched if self._lives(record)]
+        if left or self.rpc.alive():
+            raise SupervisorError(f"still there after everything was stopped: {', '.join(left) or 'supervisord'}")
         if self.conf_d.is_dir():
             for path in self.conf_d.iterdir():
                 path.unlink()

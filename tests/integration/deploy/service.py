@@ -12,7 +12,7 @@ from pathlib import Path
 
 release, mode = Path("RELEASE").read_text(encoding="utf-8").split()
 port = int(sys.argv[1])
-settings = {"level": os.environ.get("LEVEL", "")}
+settings: dict[str, object] = {"level": os.environ.get("LEVEL", "")}
 
 print(f"{release} begins with token {os.environ.get('APP_TOKEN', 'none')}", flush=True)
 if mode == "crash":
@@ -24,7 +24,7 @@ if mode == "crash-later":
     threading.Timer(1.6, lambda: os._exit(4)).start()
 
 
-def reload(_signal, _frame):
+def reload(_signal: int, _frame: object) -> None:
     for line in Path(os.environ["APP_ENV_FILE"]).read_text(encoding="utf-8").splitlines():
         key, _, value = line.strip().partition("=")
         if key == "LEVEL":
@@ -37,7 +37,7 @@ signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
 
 
 class Handler(BaseHTTPRequestHandler):
-    def do_GET(self):
+    def do_GET(self) -> None:
         healthy = mode != "unhealthy" or self.path != "/health"
         body = json.dumps(
             {
@@ -55,7 +55,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, *_arguments):
+    def log_message(self, *_arguments: object) -> None:
         pass
 
 

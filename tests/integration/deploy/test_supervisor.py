@@ -271,12 +271,12 @@ def test_controller_killed_then_the_same_command_again(world: Any, tmp_path: Pat
 
     def reached() -> bool:
         if moment == "staged":
-            return b"1.1.0" in (world.home / "golive.db").read_bytes()
+            return bool(b"1.1.0" in (world.home / "golive.db").read_bytes())
         if moment == "copied":
-            return (target / "service.py").exists() or target.with_name("1.1.0.partial").exists()
+            return bool((target / "service.py").exists() or target.with_name("1.1.0.partial").exists())
         if moment == "configured":
-            return conf.read_text(encoding="utf-8") != before
-        return record.exists() and record.read_text(encoding="utf-8") != first
+            return bool(conf.read_text(encoding="utf-8") != before)
+        return bool(record.exists() and record.read_text(encoding="utf-8") != first)
 
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(world.verb, "deploy", "1.1.0")
