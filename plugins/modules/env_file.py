@@ -96,7 +96,7 @@ attributes:
     support: full
     description: Shows the names of keys that were added, changed or removed, never a value.
 author:
-  - The golive.cutover contributors
+  - The golive.cutover contributors (!UNKNOWN)
 """
 
 EXAMPLES = r"""
@@ -137,7 +137,7 @@ changed_keys:
   description: Names of the keys that were C(added), C(changed) and C(removed).
   returned: success
   type: dict
-keys:
+env_keys:
   description: Names of all keys of the file, in order.
   returned: success
   type: list
@@ -279,7 +279,7 @@ def _result(
 ) -> dict[str, Any]:
     for warning in warnings:
         module.warn(f"{path}: {warning}")
-    result: dict[str, Any] = {"changed": changed, "path": path, "changed_keys": names._asdict(), "keys": env.keys}
+    result: dict[str, Any] = {"changed": changed, "path": path, "changed_keys": names._asdict(), "env_keys": env.keys}
     if module._diff:
         signs = (("+", names.added), ("~", names.changed), ("-", names.removed))
         lines = [f"{sign} {key}\n" for sign, keys in signs for key in keys]

@@ -90,7 +90,7 @@ attributes:
     support: full
     description: Shows the difference of each file.
 author:
-  - The golive.cutover contributors
+  - The golive.cutover contributors (!UNKNOWN)
 """
 
 EXAMPLES = r"""
@@ -203,8 +203,13 @@ def nginx_dropin(module: AnsibleModule) -> dict[str, Any]:
         run = read_run(params["run"])
     except ValueError as error:
         raise InputError([Problem("run", str(error))]) from None
+
+    def run_command(line: list[str]) -> tuple[int, str, str]:
+        code, output, errors = module.run_command(line, environ_update={"LC_ALL": "C"}, handle_exceptions=False)
+        return code, output, errors
+
     change = Change(
-        nginx=Nginx(params["binary"], params["config"], params["prefix"]),
+        nginx=Nginx(run_command, params["binary"], params["config"], params["prefix"]),
         saved=Saved(params["state_dir"]),
         run=run,
         clock=time.monotonic,

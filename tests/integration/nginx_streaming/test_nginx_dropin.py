@@ -28,8 +28,13 @@ SITE = "include http.d/*.conf; server { listen 127.0.0.1:@PORT@; include server.
 NOTHING = {"http.d/none.conf": "# nothing\n", "server.d/none.conf": "# nothing\n"}
 
 
+def run_command(line: list[str]) -> tuple[int, str, str]:
+    done = subprocess.run(line, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    return done.returncode, done.stdout, done.stderr
+
+
 def change(server, run: str = "run-1", **more: Any) -> Change:
-    nginx = Nginx(server.binary, str(server.config), str(server.directory))
+    nginx = Nginx(run_command, server.binary, str(server.config), str(server.directory))
     saved = Saved(str(server.directory / "state"))
     return Change(nginx, saved, run, clock=time.monotonic, sleep=time.sleep, **more)
 
@@ -137,7 +142,9 @@ def test_nginx_that_does_not_run(nginx) -> None:
     assert change(server, reload=False).apply(wanted)["changed"]
     assert not change(server, reload=False).apply(wanted)["changed"]
     with pytest.raises(CutoverError, match="there is no /no/such/nginx"):
-        Change(Nginx("/no/such/nginx"), Saved(str(server.directory / "s")), "r", time.monotonic, time.sleep).apply(wanted)
+        Change(Nginx(run_command, "/no/such/nginx"), Saved(str(server.directory / "s")), "r", time.monotonic, time.sleep).apply(
+            wanted
+        )
 
 
 def test_files_newer_than_the_running_nginx_are_taken(nginx) -> None:
@@ -174,7 +181,7 @@ def test_restored_is_what_was_there_before_the_run(nginx) -> None:
 
 
 KILLED = """
-import os, signal, sys, time
+import os, signal, subprocess, sys, time
 from ansible_collections.golive.cutover.plugins.module_utils import nginx_dropin as core
 from ansible_collections.golive.cutover.plugins.module_utils._files import FileState
 from ansible_collections.golive.cutover.plugins.module_utils._nginx import Nginx
@@ -198,7 +205,10 @@ def wish(name):
     content = f"location /{name} {{ return 200 new; }}\\n"
     return core.Wanted(f"{directory}/server.d/{name}.conf", FileState(content.encode(), 0o644, -1, -1))
 wanted = [wish("a"), wish("b")]
-nginx = Nginx(binary, f"{directory}/nginx.conf", directory)
+def run(line):
+    done = subprocess.run(line, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    return done.returncode, done.stdout, done.stderr
+nginx = Nginx(run, binary, f"{directory}/nginx.conf", directory)
 print(core.Change(nginx, core.Saved(f"{directory}/state"), sys.argv[4], time.monotonic, time.sleep).apply(wanted))
 """
 
