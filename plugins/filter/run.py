@@ -10,13 +10,41 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
+from ansible_collections.golive.cutover.plugins.module_utils import env_file
 from ansible_collections.golive.cutover.plugins.module_utils.core import gate, runs, units
-from ansible_collections.golive.cutover.plugins.module_utils.core.errors import CutoverError
+from ansible_collections.golive.cutover.plugins.module_utils.core.errors import CutoverError, InputError, Problem
 from ansible_collections.golive.cutover.plugins.module_utils.probes.registry import PROBES
+from ansible_collections.golive.cutover.plugins.module_utils.report import status
 
 
 def plan_problems(plan: Mapping[str, Any]) -> list[str]:
     return runs.plan_problems(plan, PROBES)
+
+
+def secrets_problems(
+    values: Mapping[str, Any],
+    required: Sequence[str] = (),
+    formats: Mapping[str, Any] | None = None,
+    placeholders: Sequence[str] | None = None,
+    base: str = "",
+) -> list[str]:
+    """What is wrong with the values of an env file, as far as it is known before the host is asked. Keys are named, values never.
+
+    With a base file on the host its keys count too, so a key that is missing here is no mistake yet.
+    """
+    problems: list[Problem] = []
+    rules, given = env_file.Rules(), {}
+    try:
+        rules = env_file.read_rules([] if base else required, formats, placeholders)
+    except InputError as error:
+        problems += error.problems
+    try:
+        given = env_file.read_given(values)
+    except InputError as error:
+        problems += error.problems
+    seen = {one.where for one in problems}
+    problems += [one for one in env_file.validate_values(given, rules) if one.where not in seen]
+    return [f"secrets_values: {one}" for one in problems]
 
 
 def seconds(duration: Any) -> float | None:
@@ -52,6 +80,7 @@ class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
         return {
             "plan_problems": plan_problems,
+            "secrets_problems": secrets_problems,
             "seconds": seconds,
             "blocking": blocking,
             "outcomes": outcomes,
@@ -61,4 +90,6 @@ class FilterModule:
             "stopped": runs.stopped,
             "rollback_summary": runs.rollback_summary,
             "run_record": runs.run_record,
+            "rehearsal": runs.rehearsal,
+            "status_lines": status.lines,
         }

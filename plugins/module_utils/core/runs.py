@@ -52,6 +52,7 @@ PLAN_OPTIONS: Mapping[str, Option] = {
     "secrets": Option(opt.anything, "names of the secrets", default=[]),
     "store": Option(opt.text, "URL of the store"),
     "lock_lease": Option(opt.duration, "lease of the lock"),
+    "serial": Option(opt.anything, "sizes of the waves"),
 }
 
 
@@ -101,6 +102,11 @@ def plan_problems(plan: Mapping[str, Any], probes: Mapping[str, Probe], always: 
     except InputError as error:
         problems.extend(error.problems)
     _read_steps(clean["steps"], checks, problems)
+    if clean["serial"] is not None:
+        try:
+            waves(["one"], clean["serial"])
+        except InputError as error:
+            problems.extend(error.problems)
     steps = [str(one.get("name")) for one in clean["steps"] or [] if isinstance(one, Mapping)]
     _read_gate(clean["gate"], checks, [*always, *steps], problems)
     return [str(problem).replace("cutover.", "cutover_", 1) for problem in problems]
@@ -256,3 +262,26 @@ def run_record(
         "rollback": rollback,
         "problems": problems,
     }
+
+
+def rehearsal(run: Mapping[str, Any], outcomes: Mapping[str, Mapping[str, Any] | None]) -> dict[str, Any]:
+    """What a run in check mode has seen, as ``{ok, lines}``. It decides nothing, because what it would judge does not run."""
+    hosts: Sequence[str] = run["hosts"]
+    seen = evidence(outcomes, hosts)
+    what = f"A cutover to {run.get('release')}" if run.get("kind") == "cutover" else "A rollback"
+    lines = [f"Check mode: nothing was changed and nothing was decided. {what} as far as it can be known before:"]
+    ok = True
+    for host in hosts:
+        of_host = seen.get(host) or {"failed": _outcome_failure({}), "verdicts": []}
+        if of_host["failed"]:
+            ok = False
+            lines.append(f"{host}: would be refused in the step {of_host['failed'].get('step')}: {of_host['failed'].get('message')}")
+            continue
+        steps = ", ".join(step["name"] for step in of_host["steps"])
+        lines.append(f"{host}: nothing stands in the way of {steps}")
+        verdicts = of_host["verdicts"] or []
+        bad = [f"{one['id']} ({one['reason']})" for one in verdicts if one["status"] in ("fail", "inconclusive")]
+        if verdicts:
+            good = f"{len(verdicts) - len(bad)} of {len(verdicts)} checks hold for what runs now"
+            lines.append(f"{host}: {good}{'; these do not: ' + ', '.join(bad) if bad else ''}")
+    return {"ok": ok, "lines": lines}

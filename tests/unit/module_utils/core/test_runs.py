@@ -35,6 +35,7 @@ def test_a_sound_plan_has_no_problems() -> None:
         ({"environment": "../etc"}, "cutover_environment: expected letters"),
         ({"release": "1.0 0"}, "cutover_release: expected letters"),
         ({"lock_lease": "15"}, "cutover_lock_lease: '15' is not a duration"),
+        ({"serial": "a few"}, "cutover_serial: expected a number"),
         ({"steps": [{"name": "x"}]}, "cutover_steps[x]: expected either a role or checks"),
         ({"steps": [{"name": "x", "role": "r", "checks": {"tags": ["smoke"]}}]}, "expected either a role or checks"),
         ({"steps": [{"name": "x", "checks": {"tags": ["nobody"]}}]}, "would pass on no evidence"),
