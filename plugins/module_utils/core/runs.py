@@ -275,7 +275,8 @@ def rehearsal(run: Mapping[str, Any], outcomes: Mapping[str, Mapping[str, Any] |
         of_host = seen.get(host) or {"failed": _outcome_failure({}), "verdicts": []}
         if of_host["failed"]:
             ok = False
-            lines.append(f"{host}: would be refused in the step {of_host['failed'].get('step')}: {of_host['failed'].get('message')}")
+            why = of_host["failed"]
+            lines.append(f"{host}: would be refused in the step {why.get('step')}: {why.get('message')}")
             continue
         steps = ", ".join(step["name"] for step in of_host["steps"])
         lines.append(f"{host}: nothing stands in the way of {steps}")

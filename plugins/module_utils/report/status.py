@@ -42,8 +42,8 @@ def _answer(verdict: Mapping[str, Any]) -> str:
         return str(verdict.get("reason", ""))
     asked = dict.fromkeys(name for level in (verdict.get("expected") or {}).values() for name in level or {})
     measures = verdict.get("measures") or {}
-    shown = [f"{name} {text.measured(measures[name].get('value'), measures[name].get('unit') or '')}" for name in asked if name in measures]
-    return ", ".join(shown)
+    found = [(name, measures[name]) for name in asked if name in measures]
+    return ", ".join(f"{name} {text.measured(one.get('value'), one.get('unit') or '')}" for name, one in found)
 
 
 def lines(
