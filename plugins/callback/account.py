@@ -18,7 +18,7 @@ description:
 requirements:
   - Set as stdout callback, C(ANSIBLE_STDOUT_CALLBACK=golive.cutover.account) or C(stdout_callback) in C(ansible.cfg).
 author:
-  - The golive.cutover contributors
+  - The golive.cutover contributors (@golive-cutover)
 """
 
 import json

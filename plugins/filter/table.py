@@ -27,7 +27,7 @@ options:
     description: Headings for the columns, by key. The default is the key.
     type: dict
 author:
-  - The golive.cutover contributors
+  - The golive.cutover contributors (@golive-cutover)
 """
 
 EXAMPLES = r"""

@@ -72,7 +72,7 @@ def main(arguments: list[str]) -> None:
         try:
             settings = read_settings(env_file)
         except (OSError, ValueError) as error:
-            sys.exit(f"{env_file} cannot be read: {error}")
+            raise SystemExit(f"{env_file} cannot be read: {error}") from error
     environment = {**os.environ, **settings, **spec["environment"]}
     _count_start(spec["record"], env_stamp)
     command: list[str] = spec["command"]
@@ -80,7 +80,7 @@ def main(arguments: list[str]) -> None:
         os.chdir(spec["directory"])
         os.execvpe(command[0], command, environment)
     except OSError as error:
-        sys.exit(f"{command[0]} cannot be started: {error}")
+        raise SystemExit(f"{command[0]} cannot be started: {error}") from error
 
 
 if __name__ == "__main__":

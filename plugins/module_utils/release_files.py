@@ -80,6 +80,13 @@ def _members(archive: tarfile.TarFile, exclude: Sequence[str]) -> Iterator[tuple
         yield path, member
 
 
+def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
+    stream = archive.extractfile(member)
+    if stream is None:
+        raise ValueError(f"{member.name} has no content")
+    return stream
+
+
 def scan_archive(path: str | Path, exclude: Sequence[str]) -> list[Entry]:
     """The files and links in a tar archive, compressed or not; the same entries as those of the directory that was
     packed."""
@@ -90,8 +97,7 @@ def scan_archive(path: str | Path, exclude: Sequence[str]) -> list[Entry]:
                 if member.issym():
                     entries[name] = Entry(name, "link", False, tree.check_link(name, member.linkname))
                     continue
-                stream = archive.extractfile(member)
-                assert stream is not None
+                stream = _content(archive, member)
                 entries[name] = Entry(name, "file", bool(member.mode & 0o100), _hash(stream), member.size)
     except (OSError, EOFError, ValueError, tarfile.TarError) as error:
         raise ReleaseError(f"the archive {path} cannot be read: {error}") from error
@@ -304,8 +310,7 @@ class Releases:
                     if member.issym():
                         where.symlink_to(tree.check_link(path, member.linkname))
                         continue
-                    stream = archive.extractfile(member)
-                    assert stream is not None
+                    stream = _content(archive, member)
                     with where.open("wb") as out:
                         shutil.copyfileobj(stream, out, _BLOCK)
                     where.chmod(0o755 if wanted_entry.executable else 0o644)

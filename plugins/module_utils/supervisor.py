@@ -20,7 +20,6 @@ import signal
 import socket
 import stat
 import subprocess
-import tempfile
 import time
 import xmlrpc.client
 from collections.abc import Callable, Mapping, Sequence
@@ -28,7 +27,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.golive.cutover.plugins.module_utils import _env_readers, env_file, launcher, readiness
+from ansible_collections.golive.cutover.plugins.module_utils import _env_readers, commands, env_file, launcher, readiness
 from ansible_collections.golive.cutover.plugins.module_utils.core import errors, supervisord, units
 from ansible_collections.golive.cutover.plugins.module_utils.core.services import Program, show_wait
 from ansible_collections.golive.cutover.plugins.module_utils.release_files import write_atomically
@@ -276,25 +275,20 @@ class Supervisor:
             "PYTHONUNBUFFERED": "1",
         }
         command = [self.python, "-m", "supervisor.supervisord", "-c", str(self.directory / "supervisord.conf")]
-        with tempfile.TemporaryFile() as output:
-            try:
-                done = subprocess.run(
-                    command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=output,
-                    cwd=self.directory,
-                    env=environment,
-                    timeout=_START_SECONDS,
-                    check=False,
-                    start_new_session=True,
-                )
-            except (OSError, subprocess.TimeoutExpired) as error:
-                raise SupervisorError(f"supervisord cannot be started: {error}") from error
-            output.seek(0)
-            said = " / ".join(supervisord.last_lines(output.read(_TAIL_BYTES).decode(errors="replace"), 5))
-        if done.returncode:
-            raise SupervisorError(f"supervisord cannot be started (exit code {done.returncode}): {said}")
+        try:
+            done = commands.run(
+                command,
+                directory=self.directory,
+                environment=environment,
+                timeout=_START_SECONDS,
+                together=True,
+                own_group=True,
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise SupervisorError(f"supervisord cannot be started: {error}") from error
+        if done.code:
+            said = " / ".join(supervisord.last_lines(done.output, 5))
+            raise SupervisorError(f"supervisord cannot be started (exit code {done.code}): {said}")
         deadline = self.clock() + _START_SECONDS
         while not self.rpc.alive():
             if self.clock() > deadline:

@@ -28,7 +28,8 @@ options:
     required: true
   secrets:
     description:
-      - "Secret values by name. A check refers to one as C({secret: NAME}) where a probe allows it, such as in a header or a password."
+      - "Secret values by name. A check refers to one as C({secret: NAME}) where a probe allows it, such as in a header or
+        a password."
       - The values are replaced by C(***) in everything that the module returns.
     type: dict
     default: {}
@@ -57,7 +58,7 @@ attributes:
     support: none
     description: Nothing is changed.
 author:
-  - The golive.cutover contributors
+  - The golive.cutover contributors (@golive-cutover)
 seealso:
   - module: golive.cutover.go_no_go
 """

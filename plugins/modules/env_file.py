@@ -96,7 +96,7 @@ attributes:
     support: full
     description: Shows the names of keys that were added, changed or removed, never a value.
 author:
-  - The golive.cutover contributors (!UNKNOWN)
+  - The golive.cutover contributors (@golive-cutover)
 """
 
 EXAMPLES = r"""

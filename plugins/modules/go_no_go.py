@@ -51,7 +51,7 @@ attributes:
     support: none
     description: Nothing is changed.
 author:
-  - The golive.cutover contributors
+  - The golive.cutover contributors (@golive-cutover)
 seealso:
   - module: golive.cutover.check
 """

@@ -60,7 +60,7 @@ attributes:
     support: none
     description: The result shows the entry.
 author:
-  - The golive.cutover contributors (!UNKNOWN)
+  - The golive.cutover contributors (@golive-cutover)
 seealso:
   - module: golive.cutover.lock
   - module: golive.cutover.release

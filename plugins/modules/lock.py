@@ -82,7 +82,7 @@ attributes:
     support: none
     description: The result shows the lock.
 author:
-  - The golive.cutover contributors (!UNKNOWN)
+  - The golive.cutover contributors (@golive-cutover)
 seealso:
   - module: golive.cutover.ledger
   - module: golive.cutover.release

@@ -90,7 +90,7 @@ attributes:
     support: full
     description: Shows the difference of each file.
 author:
-  - The golive.cutover contributors (!UNKNOWN)
+  - The golive.cutover contributors (@golive-cutover)
 """
 
 EXAMPLES = r"""

@@ -39,7 +39,7 @@ attributes:
     support: none
     description: Nothing is changed.
 author:
-  - The golive.cutover contributors
+  - The golive.cutover contributors (@golive-cutover)
 """
 
 EXAMPLES = r"""
@@ -70,6 +70,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
+from ansible_collections.golive.cutover.plugins.module_utils import commands
 from ansible_collections.golive.cutover.plugins.module_utils.ansible_glue import run_module
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ if TYPE_CHECKING:
 _LOOK = """
 import importlib, json, sys
 if sys.version_info < (3, 9):
-    sys.exit(3)
+    raise SystemExit(3)
 missing = []
 for name in sys.argv[1:]:
     try:
@@ -93,11 +94,9 @@ print(json.dumps(missing))
 def lacks(python: str, libraries: list[str]) -> list[str]:
     """What an interpreter cannot import; everything when it cannot be asked."""
     try:
-        done = subprocess.run(
-            [python, "-c", _LOOK, *libraries], capture_output=True, text=True, timeout=60, check=False, stdin=subprocess.DEVNULL
-        )
-        if done.returncode == 0:
-            return list(json.loads(done.stdout.strip().splitlines()[-1]))
+        done = commands.run([python, "-c", _LOOK, *libraries], timeout=60)
+        if done.code == 0:
+            return list(json.loads(done.output.strip().splitlines()[-1]))
     except (OSError, subprocess.TimeoutExpired, ValueError, IndexError):
         pass
     return list(libraries)

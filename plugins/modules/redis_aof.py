@@ -92,7 +92,7 @@ attributes:
     support: none
     description: The steps say what was changed.
 author:
-  - The golive.cutover contributors (!UNKNOWN)
+  - The golive.cutover contributors (@golive-cutover)
 """
 
 EXAMPLES = r"""

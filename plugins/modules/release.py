@@ -59,7 +59,7 @@ attributes:
     support: full
     description: Shows the current release, the one to go back to, and the status of each.
 author:
-  - The golive.cutover contributors (!UNKNOWN)
+  - The golive.cutover contributors (@golive-cutover)
 seealso:
   - module: golive.cutover.lock
   - module: golive.cutover.ledger

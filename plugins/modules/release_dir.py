@@ -75,7 +75,7 @@ attributes:
     support: none
     description: The content of a release is not shown.
 author:
-  - The golive.cutover contributors
+  - The golive.cutover contributors (@golive-cutover)
 """
 
 EXAMPLES = r"""

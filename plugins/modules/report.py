@@ -57,7 +57,7 @@ attributes:
     support: none
     description: A report is new in every run.
 author:
-  - The golive.cutover contributors
+  - The golive.cutover contributors (@golive-cutover)
 seealso:
   - module: golive.cutover.go_no_go
   - module: golive.cutover.check

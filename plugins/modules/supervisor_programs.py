@@ -73,7 +73,7 @@ attributes:
     support: none
     description: The actions are named in the result.
 author:
-  - The golive.cutover contributors
+  - The golive.cutover contributors (@golive-cutover)
 notes:
   - M(community.general.supervisorctl) was looked at first. It acts on one program in a call, applies no changed
     configuration to a program that it finds, and does not wait for more than the state of the process.
@@ -150,7 +150,7 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ansible_collections.golive.cutover.plugins.module_utils import launcher, readiness
+from ansible_collections.golive.cutover.plugins.module_utils import commands, launcher, readiness
 from ansible_collections.golive.cutover.plugins.module_utils.ansible_glue import run_module
 from ansible_collections.golive.cutover.plugins.module_utils.core import tree, units
 from ansible_collections.golive.cutover.plugins.module_utils.core.errors import CutoverError, InputError, Problem
@@ -223,14 +223,7 @@ def _possible(params: dict[str, Any], manager: Supervisor) -> list[str]:
         if program.port is not None and program.port not in own and readiness.listens(program.port)
     ]
     try:
-        done = subprocess.run(
-            [params["python"], "-c", "import supervisor.supervisord"],
-            capture_output=True,
-            timeout=30,
-            check=False,
-            text=True,
-        )
-        if done.returncode:
+        if commands.run([params["python"], "-c", "import supervisor.supervisord"], timeout=30).code:
             problems.append(f"{params['python']} cannot import supervisor; the role golive.cutover.toolbox makes one that can")
     except (OSError, subprocess.TimeoutExpired) as error:
         problems.append(f"the interpreter {params['python']} cannot be used: {error}")

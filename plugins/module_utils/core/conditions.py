@@ -81,7 +81,8 @@ class Condition:
         operand = self.operand
         if isinstance(operand, tuple):
             return any(number == float(one) for one in operand)
-        assert isinstance(operand, (int, float)) and not isinstance(operand, bool)
+        if isinstance(operand, (bool, str, re.Pattern)):
+            raise CannotCompare(f"{self.source!r} does not say what a number is compared with")
         if self.operator in _ORDERED:
             return _ORDERED[self.operator](number, float(operand))
         return (number == float(operand)) is (self.operator == "==")

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.golive.cutover.plugins.module_utils.core.checks import Check
+from ansible_collections.golive.cutover.plugins.module_utils.core.checks import Check, Retry
 from ansible_collections.golive.cutover.plugins.module_utils.core.errors import CutoverError
 from ansible_collections.golive.cutover.plugins.module_utils.core.options import Secret
 from ansible_collections.golive.cutover.plugins.module_utils.core.verdicts import (
@@ -128,18 +128,15 @@ class _Asking:
     def _unmeasured(why: str) -> tuple[Judgement, Observation]:
         return Judgement("inconclusive", f"could not be measured, because {why}"), Observation()
 
-    def _retried(self) -> Judgement:
-        retry = self.check.retry
-        assert retry is not None
+    def _retried(self, retry: Retry) -> tuple[Judgement, Observation]:
         window_ends = min(self.begun + retry.window, self.deadline)
         in_a_row = 0
         while True:
-            self.latest = self._attempt()
-            judgement = self.latest[0]
+            self.latest = judgement, observation = self._attempt()
             in_a_row = in_a_row + 1 if judgement.status in GOOD else 0
             now = self.clock.monotonic()
             if in_a_row >= 2:
-                return judgement
+                return judgement, observation
             # A first pass at the very end of the window may still be confirmed; the deadline of all checks may not be passed.
             pause = retry.settle if in_a_row else retry.every
             if now + pause >= self.deadline or (not in_a_row and now + pause > window_ends):
@@ -149,8 +146,8 @@ class _Asking:
         tries = f"after {self.attempts} attempts in {elapsed:.1f} s"
         if judgement.status in GOOD:
             reason = f"passed once but could not be confirmed before the deadline, {tries}: {judgement.reason}"
-            return Judgement("inconclusive", reason)
-        return Judgement(judgement.status, f"{judgement.reason} ({tries})")
+            return Judgement("inconclusive", reason), observation
+        return Judgement(judgement.status, f"{judgement.reason} ({tries})"), observation
 
     def ask(self) -> None:
         check = self.check
@@ -160,9 +157,7 @@ class _Asking:
         elif check.retry is None:
             self.latest = self._attempt()
         else:
-            judgement = self._retried()
-            assert self.latest is not None
-            self.latest = (judgement, self.latest[1])
+            self.latest = self._retried(check.retry)
         self.record = self._verdict(*self.latest)
 
     def _verdict(self, judgement: Judgement, observation: Observation) -> dict[str, Any]:
@@ -174,8 +169,7 @@ class _Asking:
             started=_utc(self.started),
             duration=max(self.clock.monotonic() - self.begun, 0.0),
         )
-        clean = redact(record, secrets_of(self.check.options))
-        assert isinstance(clean, dict)
+        clean: dict[str, Any] = redact(record, secrets_of(self.check.options))
         return clean
 
     def cut_off(self, seconds: float) -> dict[str, Any]:
@@ -211,7 +205,7 @@ def run_checks(
                 return
             asking.ask()
 
-    workers = [threading.Thread(target=work, daemon=True) for _ in range(max(1, min(concurrency, len(askings))))]
+    workers = [threading.Thread(target=work, daemon=True) for _number in range(max(1, min(concurrency, len(askings))))]
     for worker in workers:
         worker.start()
     for worker in workers:

@@ -193,6 +193,10 @@ def read_services(raw: Any, *, commands: bool = True, where: str = "services") -
     return found
 
 
+def _filled(text: str, values: Mapping[str, str]) -> str:
+    return PLACEHOLDER.sub(lambda match: values[match.group(1)], text)
+
+
 def programs(services: Sequence[Service], *, release: str, release_dir: str, home: str) -> list[Program]:
     """The programs of the services, in order: names, ports and placeholders filled in.
 
@@ -216,20 +220,17 @@ def programs(services: Sequence[Service], *, release: str, release_dir: str, hom
                 "home": home,
             }
 
-            def fill(text: str, values: Mapping[str, str] = values) -> str:
-                return PLACEHOLDER.sub(lambda match: values[match.group(1)], text)
-
             ready = service.ready
             if ready.http is not None:
-                ready = replace(ready, http=fill(ready.http))
+                ready = replace(ready, http=_filled(ready.http, values))
             if ready.tcp == 0:
                 ready = replace(ready, tcp=port)
             found.append(
                 Program(
                     name=name,
                     service=service.name,
-                    command=tuple(fill(word) for word in service.command),
-                    environment={key: fill(value) for key, value in service.environment.items()},
+                    command=tuple(_filled(word, values) for word in service.command),
+                    environment={key: _filled(value, values) for key, value in service.environment.items()},
                     port=port,
                     policy=service.policy,
                     ready=ready,

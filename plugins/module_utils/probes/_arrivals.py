@@ -252,7 +252,7 @@ def compared(
         longest = max(never)
         return True, f"{len(never)} events of the direct connection did not come in up to {longest:.1f} s"
     if len(both) >= ENOUGH and (not never or max(never) < HELD):
-        return False, f"{len(both)} events came at most {max(0.0, max(both)):.2f} s later than on the direct connection"
+        return False, f"{len(both)} events came at most {max(0.0, *both):.2f} s later than on the direct connection"
     if direct and proxied and not both:
         return None, "the direct connection got other events, so the two cannot be compared"
     return None, f"only {len(direct)} events came on the direct connection"

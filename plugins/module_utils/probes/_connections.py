@@ -206,7 +206,7 @@ async def open_all(openers: Sequence[Callable[[], Awaitable[None]]]) -> None:
         for opener in waiting:
             await opener()
 
-    await asyncio.gather(*(work() for _ in range(min(AT_ONCE, len(openers)))))
+    await asyncio.gather(*(work() for _number in range(min(AT_ONCE, len(openers)))))
 
 
 async def hold(until: float, context: Context, busy: Callable[[], bool] = lambda: True) -> float:
@@ -239,7 +239,7 @@ async def finish(connections: Sequence[Closing]) -> None:
     """Close all connections, and wait a moment until they are; what then still wants to be written is dropped."""
     for one in connections:
         one.close()
-    for _ in range(20):
+    for _look in range(20):
         if all(one.gone or one.transport is None for one in connections):
             return
         await asyncio.sleep(0.005)

@@ -254,15 +254,13 @@ class Reader:
             words = line.split(b" ", 3)
             return len(words) > 2 and words[2] in self._families
         match = _NAME.match(line)
-        assert match is not None
-        name = match.group(1)
+        name = match.group(1) if match else b""
         return name in self._families or _family(name.decode(errors="replace")).encode() in self._families
 
     def _chosen(self, line: bytes) -> bool:
         """Whether a kept line of the text format has a selected name and can have the selected labels."""
         match = _NAME.match(line)
-        assert match is not None
-        name = match.group(1)
+        name = match.group(1) if match else b""
         if name.startswith(b"#"):
             return False
         if not name:

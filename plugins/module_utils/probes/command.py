@@ -14,6 +14,7 @@ import subprocess
 from collections.abc import Mapping
 from typing import Any, ClassVar, Optional
 
+from ansible_collections.golive.cutover.plugins.module_utils import commands
 from ansible_collections.golive.cutover.plugins.module_utils.core import options as opt
 from ansible_collections.golive.cutover.plugins.module_utils.core import units
 from ansible_collections.golive.cutover.plugins.module_utils.core.errors import ProbeError
@@ -77,7 +78,8 @@ class CommandProbe(Probe):
         begun = context.clock()
         process = _start(options)
         try:
-            out, err = _talk(process, reveal(options["stdin"]), options["max_output"], context)
+            name = os.path.basename(options["argv"][0])
+            out, err = _talk(name, process, reveal(options["stdin"]), options["max_output"], context)
         except ProbeError:
             _end(process)
             raise
@@ -116,31 +118,24 @@ def _start(options: Mapping[str, Any]) -> subprocess.Popen[bytes]:
     added = {name: str(reveal(value)) for name, value in (options["env"] or {}).items()}
     if any("\0" in text or "=" in name for name, value in added.items() for text in (name, value)):
         raise ProbeError("an environment variable has a NUL byte in it, or an = in its name")
+    stdin = subprocess.DEVNULL if options["stdin"] is None else subprocess.PIPE
     try:
-        return subprocess.Popen(
-            argv,
-            stdin=subprocess.DEVNULL if options["stdin"] is None else subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            cwd=directory,
-            env={**os.environ, **added},
-            start_new_session=True,
-        )
+        return commands.start(argv, stdin=stdin, directory=directory, added=added, own_group=True)
     except (OSError, ValueError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
         raise ProbeError(f"{argv[0]} cannot be run: {reason}") from error
 
 
-def _talk(process: subprocess.Popen[bytes], given: Optional[str], limit: int, context: Context) -> tuple[bytes, bytes]:
-    """Write what is given, read what comes, until the program has ended.
+def _talk(
+    name: str, process: subprocess.Popen[bytes], given: Optional[str], limit: int, context: Context
+) -> tuple[bytes, bytes]:
+    """Write what is given, read what comes, until the program of that name has ended.
 
     Raises ProbeError when it does not, or says too much.
     """
-    assert process.stdout is not None and process.stderr is not None and isinstance(process.args, list)
-    name = os.path.basename(process.args[0])
     begun = context.clock()
     waiting = (given or "").encode()
-    outputs = (process.stdout, process.stderr)
+    outputs = [stream for stream in (process.stdout, process.stderr) if stream is not None]
     taken: dict[int, list[bytes]] = {stream.fileno(): [] for stream in outputs}
     size = 0
     ended_at: Optional[float] = None

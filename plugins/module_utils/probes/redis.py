@@ -290,7 +290,7 @@ class _Look:
     def _pings(self) -> None:
         seen = self.seen
         times: list[float] = []
-        for _ in range(self.options["pings"]):
+        for _number in range(self.options["pings"]):
             before = self.context.clock()
             try:
                 answer = self.ask("PING")

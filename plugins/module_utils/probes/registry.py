@@ -27,7 +27,7 @@ def _env_file() -> Probe:
 
 
 def _http() -> Probe:
-    from ansible_collections.golive.cutover.plugins.module_utils.probes.http import HttpProbe
+    from ansible_collections.golive.cutover.plugins.module_utils.probes.http_endpoint import HttpProbe
 
     return HttpProbe()
 

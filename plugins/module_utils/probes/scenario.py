@@ -20,7 +20,7 @@ from ansible_collections.golive.cutover.plugins.module_utils.core.errors import 
 from ansible_collections.golive.cutover.plugins.module_utils.core.options import Option
 from ansible_collections.golive.cutover.plugins.module_utils.probes import _http, _net
 from ansible_collections.golive.cutover.plugins.module_utils.probes.base import Context, Observation, Probe
-from ansible_collections.golive.cutover.plugins.module_utils.probes.http import METHODS, ask
+from ansible_collections.golive.cutover.plugins.module_utils.probes.http_endpoint import METHODS, ask
 
 _VARIABLE = re.compile(r"\{([A-Za-z_]\w*)\}")
 _NAME = re.compile(r"[A-Za-z_]\w*\Z")

@@ -174,14 +174,15 @@ class Feed(asyncio.Protocol):
 
     @property
     def is_stream(self) -> bool:
-        return (self.reader.header("content-type") or "").split(";")[0].strip().lower() == "text/event-stream"
+        return (self.reader.header("content-type") or "").partition(";")[0].strip().lower() == "text/event-stream"
 
     @property
     def live(self) -> bool:
         return self.transport is not None and self.ended_at is None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+        if not isinstance(transport, asyncio.Transport):
+            raise TypeError(f"expected a stream, got {transport!r}")
         self.transport = transport
         self.gone = False
         self.ended_at = None
@@ -231,12 +232,12 @@ class Feed(asyncio.Protocol):
     def eof_received(self) -> bool:
         return False
 
-    def connection_lost(self, error: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:
         self.gone = True
         if self.ended_at is None:
             self.ended_at = self.context.clock()
-            if error is not None:
-                self.error = net.explain(error)
+            if exc is not None:
+                self.error = net.explain(exc)
 
     def close(self) -> None:
         if self.transport is not None:
@@ -484,7 +485,7 @@ class _Look:
         count: int = options["connections"]
         net.allow_files(count)
         url: str = options["url"]
-        feeds = [self._feed(Ids(RECENT if options["resume"] else 0)) for _ in range(count)]
+        feeds = [self._feed(Ids(RECENT if options["resume"] else 0)) for _number in range(count)]
         last = options["last_event_id"]
         everyone = list(feeds)
         openers = [self._opener(feed, url, last) for feed in feeds]

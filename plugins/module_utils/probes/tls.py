@@ -189,7 +189,7 @@ def covers(names: Iterable[str], server_name: str) -> bool:
     else:
         return any(_address(name) == wanted_address for name in names)
     wanted = _ascii(server_name)
-    first, _, rest = wanted.partition(".")
+    first, _dot, rest = wanted.partition(".")
     for name in (one.lower().rstrip(".") for one in names):
         if name == wanted:
             return True

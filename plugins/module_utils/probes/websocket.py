@@ -101,7 +101,8 @@ class Socket(asyncio.Protocol):
         return self.transport is not None and self.ended_at is None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+        if not isinstance(transport, asyncio.Transport):
+            raise TypeError(f"expected a stream, got {transport!r}")
         self.transport = transport
         self.gone = False
         self.protocol.send_request(self.request)
@@ -181,12 +182,12 @@ class Socket(asyncio.Protocol):
         if self.transport is not None:
             self.transport.close()
 
-    def connection_lost(self, error: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:
         self.gone = True
         if self.ended_at is None:
             self.ended_at = self.context.clock()
-            if error is not None:
-                self.error = net.explain(error)
+            if exc is not None:
+                self.error = net.explain(exc)
         if self.opened_at is not None:
             self.protocol.receive_eof()
 
@@ -340,7 +341,7 @@ class _Look:
     async def run(self) -> Observation:
         count: int = self.options["connections"]
         net.allow_files(count)
-        sockets = [self._socket() for _ in range(count)]
+        sockets = [self._socket() for _number in range(count)]
         try:
             await net.race(net.open_all([self._opener(one) for one in sockets]), self.context)
             if self.blind == count:

@@ -17,6 +17,7 @@ from ansible_collections.golive.cutover.plugins.module_utils.core.conditions imp
 from ansible_collections.golive.cutover.plugins.module_utils.core.errors import CannotCompare
 from ansible_collections.golive.cutover.plugins.module_utils.report import ending, text
 from ansible_collections.golive.cutover.plugins.module_utils.report.model import (
+    Failure,
     Host,
     Measure,
     Run,
@@ -93,14 +94,12 @@ def _reasons(run: Run) -> str:
         return ""
     items = "".join(f"<li>{_e(one)}</li>" for one in reasons)
     cards = [f'<div class="card reasons"><ul>{items}</ul></div>'] if reasons else []
-    cards += [_ended(host) for host in ended]
+    cards += [_ended(host, host.failed) for host in ended if host.failed]
     title = "Why it was let through" if run.decision == "go" else "Why it was not let through"
     return _section("What happened" if run.kind == "rollback" else title, *cards)
 
 
-def _ended(host: Host) -> str:
-    failed = host.failed
-    assert failed is not None
+def _ended(host: Host, failed: Failure) -> str:
     return (
         f'<div class="card check fail"><div class="top">{_pill("fail", "ended")}'
         f'<span class="title">{_e(host.name)} ended'

@@ -8,9 +8,9 @@ A check that failed is a failure, one that could not be measured an error, a war
 
 from __future__ import annotations
 
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterable
 from dataclasses import dataclass
+from xml.etree import ElementTree
 
 from ansible_collections.golive.cutover.plugins.module_utils.report import ending, text
 from ansible_collections.golive.cutover.plugins.module_utils.report.model import Run, Step, Verdict, parse_time

@@ -64,13 +64,12 @@ def render(run: Run) -> str:
             *(f"{number}. {escaped(one)}" for number, one in enumerate(end.todo, 1)),
             "",
         ]
-    ended = [host for host in run.hosts if host.failed]
+    ended = [(host, host.failed) for host in run.hosts if host.failed]
     if ended:
         lines += ["### Where it ended", ""]
-        for host in ended:
-            assert host.failed is not None
-            why = escaped(host.failed.message or host.failed.task)
-            lines.append(f"- {escaped(host.name)}, step {escaped(host.failed.step or '?')}: {why}")
+        for host, failed in ended:
+            why = escaped(failed.message or failed.task)
+            lines.append(f"- {escaped(host.name)}, step {escaped(failed.step or '?')}: {why}")
         lines += [""]
     if run.criteria:
         met = {True: "✅", False: "❌", None: "❔"}

@@ -191,7 +191,8 @@ def _parse(line: str) -> dict[str, Any] | None:
     if not isinstance(entry, dict) or set(entry) != set(FIELDS):
         return None
     texts = all(isinstance(entry[key], str) for key in FIELDS if key not in ("seq", "data"))
-    return entry if texts and type(entry["seq"]) is int and isinstance(entry["data"], dict) else None
+    numbered = isinstance(entry["seq"], int) and not isinstance(entry["seq"], bool)
+    return entry if texts and numbered and isinstance(entry["data"], dict) else None
 
 
 def _time(text: str) -> datetime:

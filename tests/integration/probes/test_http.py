@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.golive.cutover.plugins.module_utils.core.options import Secret
-from ansible_collections.golive.cutover.plugins.module_utils.probes.http import HttpProbe
+from ansible_collections.golive.cutover.plugins.module_utils.probes.http_endpoint import HttpProbe
 from tests.integration.probes import servers
 from tests.integration.probes.looking import look, mistakes, read, refused
 from tests.integration.probes.servers import answer, replies, serve

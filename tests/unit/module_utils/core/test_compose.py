@@ -74,3 +74,28 @@ def test_images_are_pinned_by_id() -> None:
     }
     assert compose.own_tag("shop", "Api", "1.0.0") == "golive/shop-api:1.0.0"
     assert compose.image_of("shop", "api", {"build": "."}) == "shop-api"
+
+
+def test_marks_of_settings_are_laid_over_and_read_back() -> None:
+    file = compose.pinned({"web": {"id": "sha256:1"}, "redis": {"id": "sha256:2"}}, {"web": "m1"})
+    assert file["services"]["web"] == {"image": "sha256:1", "pull_policy": "never", "labels": {compose.SETTINGS_LABEL: "m1"}}
+    assert "labels" not in file["services"]["redis"]
+    assert compose.marks_of(file) == {"web": "m1"}
+    assert compose.marks_of(compose.pinned({"web": {"id": "sha256:1"}})) == {}
+
+
+@pytest.mark.parametrize(
+    ("volume", "reads"),
+    [
+        ({"type": "bind", "source": "/r/1", "target": "/srv"}, True),
+        ({"type": "bind", "source": "/r/1/", "target": "/srv"}, True),
+        ({"type": "bind", "source": "/r/1/.env", "target": "/srv/.env"}, True),
+        ({"type": "bind", "source": "/r", "target": "/srv"}, True),
+        ({"type": "bind", "source": "/r/1/conf", "target": "/etc/app"}, False),
+        ({"type": "bind", "source": "/r/10", "target": "/srv"}, False),
+        ({"type": "volume", "source": "data", "target": "/r/1"}, False),
+    ],
+)
+def test_who_reads_the_env_file_by_itself(volume: dict[str, str], reads: bool) -> None:
+    rendered = {"services": {"web": {"volumes": [volume]}, "redis": {"volumes": None}}}
+    assert compose.settings_readers(rendered, "/r/1/.env") == (["web"] if reads else [])
