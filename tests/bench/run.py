@@ -14,6 +14,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import time
@@ -80,11 +81,23 @@ def _commit() -> str | None:
 Outcomes = list[tuple[str, "Measured | str"]]
 
 
-def measure(names: Sequence[str], rounds: int | None) -> tuple[dict[str, Any], Outcomes]:
-    """Make the measurements one after the other; returns the record to write, and what to show."""
+def measure(names: Sequence[str], rounds: int | None, keep: Callable[[Mapping[str, Any]], None]) -> tuple[dict[str, Any], Outcomes]:
+    """Make the measurements one after the other; returns the record, and what to show.
+
+    The record so far goes to ``keep`` after each of them, so that an end on the way loses only one.
+    """
     before = machine_facts()
     begun = datetime.datetime.now(datetime.timezone.utc)
-    made: dict[str, Any] = {}
+    record: dict[str, Any] = {
+        "begun": begun.isoformat(timespec="seconds"),
+        "commit": _commit(),
+        "machine": before,
+        "load_after": None,
+        "quiet": figures.is_quiet(before["load"][0], before["cores"]),
+        "complete": False,
+        "missed": [],
+        "measurements": {},
+    }
     outcomes: Outcomes = []
     for name in names:
         one = MEASUREMENTS[name]
@@ -101,18 +114,12 @@ def measure(names: Sequence[str], rounds: int | None) -> tuple[dict[str, Any], O
             entry["facts"] = dict(outcome.facts)
         else:
             entry["error"] = outcome
-        made[name] = entry
+        record["measurements"][name] = entry
         outcomes.append((one.title, outcome))
-    record = {
-        "begun": begun.isoformat(timespec="seconds"),
-        "commit": _commit(),
-        "machine": before,
-        "load_after": [round(one, 2) for one in os.getloadavg()],
-        "quiet": figures.is_quiet(before["load"][0], before["cores"]),
-        "complete": all(isinstance(outcome, Measured) for _title, outcome in outcomes),
-        "missed": figures.missed(outcomes),
-        "measurements": made,
-    }
+        record["load_after"] = [round(load, 2) for load in os.getloadavg()]
+        record["missed"] = figures.missed(outcomes)
+        record["complete"] = len(outcomes) == len(names) and all(isinstance(made, Measured) for _title, made in outcomes)
+        keep(record)
     return record, outcomes
 
 
@@ -147,14 +154,23 @@ def main() -> int:
         parser.error(f"no such measurement: {', '.join(unknown)}")
     if given.rounds is not None and given.rounds < 1:
         parser.error("--rounds must be at least 1")
-    record, outcomes = measure(given.names or list(MEASUREMENTS), given.rounds)
     given.output.parent.mkdir(parents=True, exist_ok=True)
-    given.output.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+
+    def keep(record: Mapping[str, Any]) -> None:
+        given.output.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+
+    record, outcomes = measure(given.names or list(MEASUREMENTS), given.rounds, keep)
     show(record, outcomes)
     shown = given.output.resolve()
     print(f"written to {shown.relative_to(ROOT) if shown.is_relative_to(ROOT) else shown}")
     return 0 if record["complete"] else 1
 
 
+def _end(number: int, _frame: Any) -> None:
+    """Ended from outside: as an exception, so that what was started is stopped and what was made is removed."""
+    sys.exit(128 + number)
+
+
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _end)
     sys.exit(main())
