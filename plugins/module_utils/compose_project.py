@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import secrets
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -52,11 +53,13 @@ class Project:
     host: str = ""
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
+    draw: Callable[[], str] = lambda: secrets.token_hex(8)
 
     def __post_init__(self) -> None:
         self.run_file = self.directory / tree.OWN / "run.json"
         self.pinned_file = self.directory / tree.OWN / "compose.pinned.json"
         self.up_file = self.directory / tree.OWN / "up.json"
+        self.settings_file = self.directory / tree.OWN / "settings.json"
         self.rendered_file = self.directory / tree.OWN / "compose.rendered.json"
 
     # -- docker --------------------------------------------------------------------------------------------------------
@@ -186,12 +189,58 @@ class Project:
             return known is None
         wanted = {"images": images, "services": list(services), "files": list(self.files)}
         values = self.values()
-        changed = write_atomically(self.pinned_file, json.dumps(compose.pinned(images), indent=1) + "\n", 0o640)
+        readers = compose.settings_readers(rendered, str(self.directory / tree.ENV_FILE))
+        changed = self._pin(images, self._marks(readers, readers))
         kept = json.dumps(compose.without_values(rendered, values), indent=1, sort_keys=True) + "\n"
         changed = write_atomically(self.rendered_file, kept, 0o600) or changed
         for service, one in images.items():
             self._docker("tag", str(one["id"]), compose.own_tag(self.name, service, self.release))
         return write_atomically(self.run_file, json.dumps(wanted, indent=1) + "\n", 0o600) or changed
+
+    # Services that read the env file by themselves are marked with a label. Marks are drawn, never made from the settings,
+    # and never come back: a service that was told of a change by a signal differs from its configuration all the same when
+    # the change is taken back.
+
+    def _pin(self, images: Mapping[str, Mapping[str, Any]], marks: Mapping[str, str]) -> bool:
+        """Write the file that pins, and only then that these are the marks for the settings as they are: whoever is cut off
+        in between draws again."""
+        changed = write_atomically(self.pinned_file, json.dumps(compose.pinned(images, marks), indent=1) + "\n", 0o640)
+        self._note_settings()
+        return changed
+
+    def _note_settings(self) -> None:
+        write_atomically(self.settings_file, json.dumps({"digest": self._settings_digest()}, indent=1) + "\n", 0o600)
+
+    def _settings_digest(self) -> str:
+        try:
+            return hashlib.sha256((self.directory / tree.ENV_FILE).read_bytes()).hexdigest()
+        except FileNotFoundError:
+            return ""
+
+    def _settings_are_new(self) -> bool:
+        try:
+            return bool(json.loads(self.settings_file.read_text(encoding="utf-8"))["digest"] != self._settings_digest())
+        except (OSError, ValueError, KeyError, TypeError):
+            return True
+
+    def _marks(self, readers: Sequence[str], concerned: Sequence[str]) -> dict[str, str]:
+        """A mark for each reader: a new one for those that a change of the settings concerns, else the one it has."""
+        try:
+            known = compose.marks_of(json.loads(self.pinned_file.read_text(encoding="utf-8")))
+        except (OSError, ValueError, AttributeError):
+            known = {}
+        new = self._settings_are_new()
+        return {one: known[one] if one in known and not (new and one in concerned) else self.draw() for one in readers}
+
+    def renew(self, only: Sequence[str]) -> None:
+        """Let the next start make those containers anew that read settings which have changed since; ``only`` names the
+        services that the change is for, all of them when it is empty."""
+        images = self.recorded()["images"]
+        try:
+            readers = sorted(compose.marks_of(json.loads(self.pinned_file.read_text(encoding="utf-8"))))
+        except (OSError, ValueError, AttributeError) as error:
+            raise ComposeError(f"{self.pinned_file} cannot be read ({error})") from error
+        self._pin(images, self._marks(readers, only or readers))
 
     def forget(self) -> None:
         """Take our names off the images of this release."""
@@ -368,11 +417,14 @@ class Project:
         )
 
     def signal(self, only: Sequence[str], name: str) -> list[str]:
-        """Send a signal to the first process of each container of the services; returns the names of the containers."""
+        """Send a signal to the first process of each container of the services, which reads its settings again; returns the
+        names of the containers."""
         chosen = [one for one in self.containers() if (not only or one.service in only) and one.status == "running"]
         unknown = [service for service in only if service not in {one.service for one in chosen}]
         if unknown:
             raise ComposeError(f"no container of {', '.join(unknown)} runs, so it cannot be told to read its settings again")
         for one in chosen:
             self._docker("kill", "--signal", name, one.id)
+        if chosen:
+            self._note_settings()
         return [one.name for one in chosen]

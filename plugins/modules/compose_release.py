@@ -56,11 +56,13 @@ options:
       - V(possible) only looks, and returns in RV(problems) why the engine cannot be used and which of O(images) are
         missing.
       - V(whole) only looks, and returns in RV(problems) what of a recorded release is gone.
+      - V(renewed) lets the next start make those containers anew that read changed settings from a mounted env file.
+        Otherwise as V(whole).
       - V(signalled) sends SIGHUP.
       - V(stopped) removes the containers and networks of the project, whichever release they are of. Volumes stay.
       - V(forgotten) takes the names off the images that V(recorded) gave them.
     type: str
-    choices: [recorded, up, status, possible, whole, signalled, stopped, forgotten]
+    choices: [recorded, up, status, possible, whole, renewed, signalled, stopped, forgotten]
     default: up
   images:
     description: Images that must be on the engine. For O(state=possible).
@@ -68,7 +70,7 @@ options:
     elements: str
     default: []
   only:
-    description: Names of services. For O(state=signalled).
+    description: Names of services. For O(state=signalled) and O(state=renewed).
     type: list
     elements: str
     default: []
@@ -137,12 +139,12 @@ problems:
   elements: str
 files:
   description: The Compose files to start the release with, the one that pins the images last.
-  returned: with O(state=recorded) and O(state=whole)
+  returned: with the states V(recorded), V(whole) and V(renewed)
   type: list
   elements: str
 in_place:
   description: Whether the containers of the project are those of the release, made from its files and settings as they are now.
-  returned: with O(state=recorded) and O(state=whole)
+  returned: with the states V(recorded), V(whole) and V(renewed)
   type: bool
 reason:
   description: Why a service did not come up.
@@ -203,7 +205,9 @@ def compose_release(module: AnsibleModule) -> dict[str, Any]:
         if not problems:
             problems = [f"the image {one} is not on the engine" for one in params["images"] if project.image(one) is None]
         return {**result, "problems": problems}
-    if state == "whole":
+    if state in ("whole", "renewed"):
+        if state == "renewed" and not module.check_mode:
+            project.renew(params["only"])
         return {**result, **_whole(project), "in_place": project.in_place()}
     if state == "stopped":
         running = [one.name for one in project.containers()]
@@ -247,7 +251,7 @@ def main() -> None:
             "services": {"type": "list", "elements": "dict"},
             "state": {
                 "type": "str",
-                "choices": ["recorded", "up", "status", "possible", "whole", "signalled", "stopped", "forgotten"],
+                "choices": ["recorded", "up", "status", "possible", "whole", "renewed", "signalled", "stopped", "forgotten"],
                 "default": "up",
             },
             "images": {"type": "list", "elements": "str", "default": []},

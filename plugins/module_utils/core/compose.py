@@ -7,12 +7,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any
 
 PROJECT_LABEL = "com.docker.compose.project"
 SERVICE_LABEL = "com.docker.compose.service"
 ONE_OFF_LABEL = "com.docker.compose.oneoff"
 DIRECTORY_LABEL = "com.docker.compose.project.working_dir"
+SETTINGS_LABEL = "golive.settings"
+"""Carries a mark that is drawn anew whenever the settings change that a container reads by itself. Compose then makes that
+container anew. It says nothing of the settings: whoever may inspect a container may read its labels."""
 
 UP, WAITING, FAILED = "up", "waiting", "failed"
 
@@ -62,9 +66,41 @@ def image_of(project: str, service: str, config: Mapping[str, Any]) -> str:
     return str(config.get("image") or f"{project}-{service}")
 
 
-def pinned(images: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """A Compose file that is laid over the project and names each image by what it is, not by what it is called."""
-    return {"services": {service: {"image": one["id"], "pull_policy": "never"} for service, one in images.items()}}
+def pinned(images: Mapping[str, Mapping[str, Any]], marks: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """A Compose file that is laid over the project: it names each image by what it is, not by what it is called, and
+    carries the mark of the settings for each service that reads them by itself."""
+    services: dict[str, dict[str, Any]] = {
+        service: {"image": one["id"], "pull_policy": "never"} for service, one in images.items()
+    }
+    for service, mark in (marks or {}).items():
+        services[service]["labels"] = {SETTINGS_LABEL: mark}
+    return {"services": services}
+
+
+def marks_of(pinned_file: Mapping[str, Any]) -> dict[str, str]:
+    """The marks of the settings in such a file, by service."""
+    found = {}
+    for service, one in (pinned_file.get("services") or {}).items():
+        mark = (one.get("labels") or {}).get(SETTINGS_LABEL)
+        if mark is not None:
+            found[str(service)] = str(mark)
+    return found
+
+
+def settings_readers(rendered: Mapping[str, Any], env_file: str) -> list[str]:
+    """The services into which the env file is mounted, by itself or with a directory that holds it.
+
+    What is in such a file is no part of their configuration, so Compose does not see when it changes.
+    """
+    above = {str(one) for one in (PurePosixPath(env_file), *PurePosixPath(env_file).parents)}
+    return sorted(
+        service
+        for service, config in rendered["services"].items()
+        if any(
+            isinstance(volume, Mapping) and volume.get("type") == "bind" and str(volume.get("source")).rstrip("/") in above
+            for volume in config.get("volumes") or []
+        )
+    )
 
 
 def own_tag(project: str, service: str, release: str) -> str:
