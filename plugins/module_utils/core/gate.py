@@ -9,6 +9,7 @@ status: each is a reason for NO-GO. Only these things count in favour: a verdict
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -201,8 +202,8 @@ def _host_reasons(host: str, of_host: Mapping[str, Any] | None) -> list[str]:
         reasons.append(f"{host}: step {failed.get('step', '?')} failed{task}: {message}")
     elif not verdicts:
         reasons.append(f"{host}: no check has a verdict")
-    answered = {v.get("id") for v in verdicts}
-    unanswered = [str(one) for one in of_host.get("asked") or () if one not in answered]
+    # Counted, because two steps may ask the same check: the verdict of one is none for the other.
+    unanswered = [str(one) for one in (Counter(of_host.get("asked") or ()) - Counter(v.get("id") for v in verdicts)).elements()]
     if unanswered:
         reasons.append(f"{host}: asked but without a verdict: {', '.join(unanswered)}")
     return reasons

@@ -102,6 +102,12 @@ def test_warnings_may_be_limited() -> None:
     assert decide(evidence, ["h"], read_policy({"max_warnings": 1})).decision == "no_go"
 
 
+def test_a_check_that_two_steps_asked_needs_two_verdicts() -> None:
+    evidence = {"h": {"asked": ["A", "A"], "verdicts": [one("A")], "steps": [], "failed": None}}
+    decision = decide(evidence, ["h"], read_policy({}))
+    assert (decision.decision, decision.reasons) == ("no_go", ["h: asked but without a verdict: A"])
+
+
 @pytest.mark.parametrize(
     "policy",
     [
@@ -140,11 +146,14 @@ policies = st.sampled_from(
         {"criteria": [{"name": "A", "checks": ["A"]}, {"name": "S", "steps": ["deploy"]}]},
     ]
 )
-WORSE = {"pass": ("warn", "fail", "inconclusive", "skip"), "warn": ("fail", "inconclusive"), "skip": (), "fail": (), "inconclusive": ()}
+WORSE = {"pass": ("warn", "fail", "inconclusive", "skip"), "warn": ("fail", "inconclusive")}
+WORSE.update(dict.fromkeys(("skip", "fail", "inconclusive"), ()))
 
 
 @given(verdicts=verdicts, policy=policies, deployed=st.booleans(), data=st.data())
-def test_nothing_that_gets_worse_turns_no_go_into_go(verdicts: list[dict[str, Any]], policy: Any, deployed: bool, data: Any) -> None:
+def test_nothing_that_gets_worse_turns_no_go_into_go(
+    verdicts: list[dict[str, Any]], policy: Any, deployed: bool, data: Any
+) -> None:
     read = read_policy(policy)
     steps = [{"name": "deploy", "status": "ok"}] if deployed else []
     before = {"h": host(*verdicts, steps=steps)}
