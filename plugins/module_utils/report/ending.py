@@ -123,7 +123,8 @@ def ending(run: Run) -> Ending:
     allowed = "" if rollback.budget is None else f" ({text.duration(rollback.budget)} allowed)"
     took = f"in {text.duration(rollback.seconds)}{allowed}"
     if kind == ROLLED_BACK and _first_release(run):
-        sentence = f"{environment} runs nothing, as before: it was the first release, and what it started was stopped {took}, verified."
+        sentence = f"{environment} runs nothing, as before: it was the first release, and what it started was stopped {took}, "
+        sentence += "verified."
         return Ending(kind, "NO-GO", sentence, after)
     if kind == ROLLED_BACK:
         checks = f" by {text.count(len(rollback.verdicts), 'check')}" if rollback.verdicts else ""

@@ -9,6 +9,7 @@ import os
 import random
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import dotenv
@@ -36,7 +37,7 @@ FIXED = [
 
 
 @pytest.fixture(scope="session")
-def compose_environment(tmp_path_factory: pytest.TempPathFactory):
+def compose_environment(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], dict[str, str]]:
     """Return a function that says what Compose puts into the environment of a service with this env file."""
     subprocess.run([sys.executable, str(ROOT / "tools" / "debs.py"), "docker"], check=True, capture_output=True)
     project = tmp_path_factory.mktemp("compose")
@@ -62,7 +63,7 @@ def some_values() -> list[str]:
     return FIXED + ["".join(chance.choices("ab1 '\"\\$`#\n{}=!~&;:/é", k=chance.randint(1, 10))) for _ in range(400)]
 
 
-def test_compose_and_a_shell_read_what_was_meant(compose_environment, tmp_path: Path) -> None:
+def test_compose_and_a_shell_read_what_was_meant(compose_environment: Callable[[str], dict[str, str]], tmp_path: Path) -> None:
     values = {}
     for index, value in enumerate(some_values()):
         try:
@@ -84,7 +85,7 @@ def test_compose_and_a_shell_read_what_was_meant(compose_environment, tmp_path: 
     assert seen == values
 
 
-def test_each_notation_is_read_by_compose_as_its_model_says(compose_environment) -> None:
+def test_each_notation_is_read_by_compose_as_its_model_says(compose_environment: Callable[[str], dict[str, str]]) -> None:
     lines, expected = [], {}
     for index, value in enumerate(some_values()):
         for number, notation in enumerate(readers.notations(value)):
@@ -94,7 +95,7 @@ def test_each_notation_is_read_by_compose_as_its_model_says(compose_environment)
     assert compose_environment("".join(lines)) == expected
 
 
-def test_all_three_readers_at_once(compose_environment, tmp_path: Path) -> None:
+def test_all_three_readers_at_once(compose_environment: Callable[[str], dict[str, str]], tmp_path: Path) -> None:
     wanted = ["compose", "shell", "python_dotenv"]
     values = {}
     for index, value in enumerate(some_values()):
@@ -110,7 +111,7 @@ def test_all_three_readers_at_once(compose_environment, tmp_path: Path) -> None:
     assert compose_environment(path.read_text()) == values
 
 
-def test_a_file_of_another_hand(compose_environment) -> None:
+def test_a_file_of_another_hand(compose_environment: Callable[[str], dict[str, str]]) -> None:
     text = (
         "\ufeff# comment\r\nPLAIN=value # why\r\nexport EXPORTED=yes\r\nHASH=a#b\r\n"
         "SINGLE='it has \"quotes\", $dollar' # comment\r\n"

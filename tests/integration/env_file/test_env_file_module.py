@@ -6,14 +6,16 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 
 def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def test_check_real_check_again_real_again(run_module, tmp_path: Path, canary: str) -> None:
+def test_check_real_check_again_real_again(run_module: Callable[..., dict[str, Any]], tmp_path: Path, canary: str) -> None:
     path = tmp_path / ".env"
     args = {"path": str(path), "values": {"TOKEN": canary, "PORT": 1, "ON": True}, "required": ["TOKEN"]}
     planned = run_module("env_file", args, check=True, diff=True)
@@ -28,7 +30,7 @@ def test_check_real_check_again_real_again(run_module, tmp_path: Path, canary: s
     assert os.listdir(tmp_path).count(".env") == 1
 
 
-def test_values_are_in_nothing_that_is_printed(run_module, tmp_path: Path, canary: str) -> None:
+def test_values_are_in_nothing_that_is_printed(run_module: Callable[..., dict[str, Any]], tmp_path: Path, canary: str) -> None:
     path = tmp_path / ".env"
     path.write_text(f"OLD={canary}old\nTOKEN={canary}before\n")
     args = {"path": str(path), "values": {"TOKEN": f"{canary} 'x'", "B": {"x": canary}}, "base": str(path)}
@@ -43,7 +45,9 @@ def test_values_are_in_nothing_that_is_printed(run_module, tmp_path: Path, canar
         assert canary not in str(result)
 
 
-def test_every_mistake_is_in_one_message_and_nothing_is_touched(run_module, tmp_path: Path, canary: str) -> None:
+def test_every_mistake_is_in_one_message_and_nothing_is_touched(
+    run_module: Callable[..., dict[str, Any]], tmp_path: Path, canary: str
+) -> None:
     path = tmp_path / ".env"
     path.write_text("KEEP=1\n")
     refused = run_module(
@@ -61,7 +65,7 @@ def test_every_mistake_is_in_one_message_and_nothing_is_touched(run_module, tmp_
     assert path.read_text() == "KEEP=1\n"
 
 
-def test_validated_reads_and_changes_nothing(run_module, tmp_path: Path) -> None:
+def test_validated_reads_and_changes_nothing(run_module: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
     path = tmp_path / ".env"
     assert "does not exist" in run_module("env_file", {"path": str(path), "state": "validated"})["msg"]
     path.write_text("A=1\nA=2\nURL=http://example.com\n")
@@ -75,7 +79,7 @@ def test_validated_reads_and_changes_nothing(run_module, tmp_path: Path) -> None
     assert any("CRLF" in warning for warning in fine["warnings"])
 
 
-def test_mode_owner_and_backup(run_module, tmp_path: Path) -> None:
+def test_mode_owner_and_backup(run_module: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
     path = tmp_path / ".env"
     path.write_text("A=1\n")
     path.chmod(0o644)

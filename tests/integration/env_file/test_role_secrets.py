@@ -5,15 +5,20 @@
 from __future__ import annotations
 
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from tests.conftest import AnsibleResult
 
 PLAY: list[dict[str, Any]] = [
     {"hosts": "all", "gather_facts": False, "roles": [{"role": "golive.cutover.secrets"}]},
 ]
 
 
-def test_first_run_in_check_mode_then_real_then_nothing_to_do(ansible_playbook, tmp_path: Path, canary: str) -> None:
+def test_first_run_in_check_mode_then_real_then_nothing_to_do(
+    ansible_playbook: Callable[..., AnsibleResult], tmp_path: Path, canary: str
+) -> None:
     home = tmp_path / "home"
     variables = {
         "cutover_environment": "prod",
@@ -39,7 +44,9 @@ def test_first_run_in_check_mode_then_real_then_nothing_to_do(ansible_playbook, 
         assert "+ TOKEN" in run.output or run is again
 
 
-def test_a_placeholder_is_a_failure_that_names_the_key(ansible_playbook, tmp_path: Path, canary: str) -> None:
+def test_a_placeholder_is_a_failure_that_names_the_key(
+    ansible_playbook: Callable[..., AnsibleResult], tmp_path: Path, canary: str
+) -> None:
     variables = {
         "cutover_environment": "prod",
         "cutover_release": "1.0.0",

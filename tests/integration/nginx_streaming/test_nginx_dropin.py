@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from ansible_collections.golive.cutover.plugins.module_utils._files import FileS
 from ansible_collections.golive.cutover.plugins.module_utils._nginx import Nginx
 from ansible_collections.golive.cutover.plugins.module_utils.core.errors import CutoverError, InputError
 from ansible_collections.golive.cutover.plugins.module_utils.nginx_dropin import Change, NginxRefused, Saved, Wanted
+from tests.conftest import Nginx as Server
 
 ROOT = Path(__file__).resolve().parents[3]
 SITE = "include http.d/*.conf; server { listen 127.0.0.1:@PORT@; include server.d/*.conf; location / { return 200 old; } }"
@@ -33,23 +35,23 @@ def run_command(line: list[str]) -> tuple[int, str, str]:
     return done.returncode, done.stdout, done.stderr
 
 
-def change(server, run: str = "run-1", **more: Any) -> Change:
+def change(server: Server, run: str = "run-1", **more: Any) -> Change:
     nginx = Nginx(run_command, server.binary, str(server.config), str(server.directory))
     saved = Saved(str(server.directory / "state"))
     return Change(nginx, saved, run, clock=time.monotonic, sleep=time.sleep, **more)
 
 
-def file(server, name: str, content: str | None, mode: int = 0o644) -> Wanted:
+def file(server: Server, name: str, content: str | None, mode: int = 0o644) -> Wanted:
     state = None if content is None else FileState(content.encode(), mode, -1, -1)
     return Wanted(str(server.directory / name), state)
 
 
-def body(server, path: str) -> str:
+def body(server: Server, path: str) -> str:
     with urllib.request.urlopen(server.url + path, timeout=5) as answer:
-        return answer.read().decode()
+        return str(answer.read().decode())
 
 
-def tree(server) -> dict[str, tuple[bytes, int, int, int]]:
+def tree(server: Server) -> dict[str, tuple[bytes, int, int, int]]:
     found = {}
     for directory in ("http.d", "server.d"):
         for path in sorted((server.directory / directory).iterdir()):
@@ -58,14 +60,16 @@ def tree(server) -> dict[str, tuple[bytes, int, int, int]]:
     return found
 
 
-def workers(server) -> set[_nginx.Worker]:
-    return _nginx.workers(_nginx.master(str(server.directory / "nginx.pid")).pid)
+def workers(server: Server) -> set[_nginx.Worker]:
+    master = _nginx.master(str(server.directory / "nginx.pid"))
+    assert master is not None
+    return _nginx.workers(master.pid)
 
 
 HELLO = "location /hello { return 200 hello; }\n"
 
 
-def test_taken_by_a_reload_and_only_once(nginx) -> None:
+def test_taken_by_a_reload_and_only_once(nginx: Callable[..., Server]) -> None:
     server = nginx(SITE, NOTHING)
     pid = server.process.pid
     first = workers(server)
@@ -88,7 +92,7 @@ def test_taken_by_a_reload_and_only_once(nginx) -> None:
     assert workers(server) == second
 
 
-def test_refused_by_nginx_everything_is_as_it_was(nginx) -> None:
+def test_refused_by_nginx_everything_is_as_it_was(nginx: Callable[..., Server]) -> None:
     server = nginx(SITE, {**NOTHING, "server.d/a.conf": "location /a { return 200 a; }\n", "http.d/gone.conf": "# keep me\n"})
     (server.directory / "server.d/a.conf").chmod(0o640)
     if os.getuid() == 0:
@@ -110,7 +114,7 @@ def test_refused_by_nginx_everything_is_as_it_was(nginx) -> None:
     assert change(server).apply([file(server, "server.d/b.conf", HELLO)])["changed"], "a refusal blocks the next run"
 
 
-def test_a_site_that_does_not_include_the_file_is_refused(nginx) -> None:
+def test_a_site_that_does_not_include_the_file_is_refused(nginx: Callable[..., Server]) -> None:
     server = nginx(SITE, NOTHING)
     (server.directory / "other.d").mkdir()
     with pytest.raises(NginxRefused, match=r"nginx does not read .*other\.d/x\.conf .the site has no line such as: include"):
@@ -118,7 +122,7 @@ def test_a_site_that_does_not_include_the_file_is_refused(nginx) -> None:
     assert not (server.directory / "other.d/x.conf").exists()
 
 
-def test_a_configuration_that_passes_the_test_and_cannot_be_loaded(nginx) -> None:
+def test_a_configuration_that_passes_the_test_and_cannot_be_loaded(nginx: Callable[..., Server]) -> None:
     """nginx -t does not notice a port that somebody else holds; the reload then does nothing, and says so in a log only."""
     server = nginx(SITE, NOTHING)
     with socket.socket() as other:
@@ -132,7 +136,7 @@ def test_a_configuration_that_passes_the_test_and_cannot_be_loaded(nginx) -> Non
     assert body(server, "/") == "old"
 
 
-def test_nginx_that_does_not_run(nginx) -> None:
+def test_nginx_that_does_not_run(nginx: Callable[..., Server]) -> None:
     server = nginx(SITE, NOTHING)
     server.stop()
     wanted = [file(server, "server.d/hello.conf", HELLO)]
@@ -147,7 +151,7 @@ def test_nginx_that_does_not_run(nginx) -> None:
         )
 
 
-def test_files_newer_than_the_running_nginx_are_taken(nginx) -> None:
+def test_files_newer_than_the_running_nginx_are_taken(nginx: Callable[..., Server]) -> None:
     """Somebody wrote the very same files and did not reload."""
     server = nginx(SITE, NOTHING)
     (server.directory / "server.d/hello.conf").write_text(HELLO)
@@ -158,7 +162,7 @@ def test_files_newer_than_the_running_nginx_are_taken(nginx) -> None:
     assert not change(server).apply([file(server, "server.d/hello.conf", HELLO)])["changed"]
 
 
-def test_restored_is_what_was_there_before_the_run(nginx) -> None:
+def test_restored_is_what_was_there_before_the_run(nginx: Callable[..., Server]) -> None:
     server = nginx(SITE, {**NOTHING, "server.d/a.conf": "location /a { return 200 a; }\n"})
     (server.directory / "server.d/a.conf").chmod(0o640)
     before = {path: state[:3] for path, state in tree(server).items()}
@@ -215,7 +219,7 @@ print(core.Change(nginx, core.Saved(f"{directory}/state"), sys.argv[4], time.mon
 
 @pytest.mark.parametrize("at", ["put 1", "put 2", "before -T", "after -T", "before reload", "after reload", "put 3"])
 @pytest.mark.parametrize("undo", [False, True])
-def test_killed_anywhere_the_next_run_converges_or_undoes(nginx, at: str, undo: bool) -> None:
+def test_killed_anywhere_the_next_run_converges_or_undoes(nginx: Callable[..., Server], at: str, undo: bool) -> None:
     server = nginx(SITE, {**NOTHING, "server.d/a.conf": "location /a { return 200 a; }\n"})
     before = {path: state[:3] for path, state in tree(server).items()}
     env = {**os.environ, "PYTHONPATH": str(ROOT / ".cache/collections")}
@@ -237,14 +241,14 @@ def test_killed_anywhere_the_next_run_converges_or_undoes(nginx, at: str, undo: 
     assert {path: state[:3] for path, state in tree(server).items()} == before, "what run-1 left was taken for the original"
 
 
-def test_two_runs_at_once(nginx) -> None:
+def test_two_runs_at_once(nginx: Callable[..., Server]) -> None:
     server = nginx(SITE, NOTHING)
     one = change(server)
     with one.saved.locked(), pytest.raises(CutoverError, match="another run is changing nginx"):
         change(server).apply([file(server, "server.d/hello.conf", HELLO)])
 
 
-def test_bad_input_is_refused_at_once_and_together(nginx) -> None:
+def test_bad_input_is_refused_at_once_and_together(nginx: Callable[..., Server]) -> None:
     server = nginx(SITE, NOTHING)
     (server.directory / "server.d/link.conf").symlink_to("none.conf")
     with pytest.raises(InputError) as caught:
@@ -261,7 +265,7 @@ def test_bad_input_is_refused_at_once_and_together(nginx) -> None:
     assert not (server.directory / "state").exists()
 
 
-def test_the_module_in_a_real_task(nginx, run_module) -> None:
+def test_the_module_in_a_real_task(nginx: Callable[..., Server], run_module: Callable[..., dict[str, Any]]) -> None:
     server = nginx(SITE, NOTHING)
     path = str(server.directory / "server.d/hello.conf")
     args = {

@@ -11,13 +11,16 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from websockets.sync.client import connect
 from websockets.sync.server import serve
+
+from tests.conftest import AnsibleResult
+from tests.conftest import Nginx as Server
 
 PLAY = [{"hosts": "all", "gather_facts": False, "roles": [{"role": "golive.cutover.nginx_streaming"}]}]
 ROLLBACK = [
@@ -97,7 +100,7 @@ def first_event(url: str) -> tuple[float, Any]:
 
 
 @pytest.fixture
-def site(nginx, event_source: int, echo: int, tmp_path: Path):
+def site(nginx: Callable[..., Server], event_source: int, echo: int, tmp_path: Path) -> tuple[Server, dict[str, Any]]:
     """A running nginx whose site includes our directories, and the variables of the role for it."""
     http_text = SITE.replace("@UPSTREAM@", str(event_source))
     server = nginx(http_text, {"conf.d/none.conf": "# nothing\n"})
@@ -125,7 +128,9 @@ def site(nginx, event_source: int, echo: int, tmp_path: Path):
     return server, variables
 
 
-def test_streams_go_through_at_once_and_are_limited(site, ansible_playbook) -> None:
+def test_streams_go_through_at_once_and_are_limited(
+    site: tuple[Server, dict[str, Any]], ansible_playbook: Callable[..., AnsibleResult]
+) -> None:
     server, variables = site
     planned = ansible_playbook(PLAY, "--check", "--diff", extra_vars=variables)
     assert planned.rc == 0, planned.output
@@ -150,7 +155,7 @@ def test_streams_go_through_at_once_and_are_limited(site, ansible_playbook) -> N
         assert socket.recv(timeout=5) == "hello"
 
 
-def test_refused_by_nginx_and_put_back(site, ansible_playbook) -> None:
+def test_refused_by_nginx_and_put_back(site: tuple[Server, dict[str, Any]], ansible_playbook: Callable[..., AnsibleResult]) -> None:
     server, variables = site
     variables["nginx_streaming_read_timeout"] = "1 fortnight"
     refused = ansible_playbook(PLAY, extra_vars=variables)
@@ -160,7 +165,9 @@ def test_refused_by_nginx_and_put_back(site, ansible_playbook) -> None:
     assert os.listdir(server.directory / "golive.d") == []
 
 
-def test_a_location_that_would_end_a_directive_is_refused(site, ansible_playbook) -> None:
+def test_a_location_that_would_end_a_directive_is_refused(
+    site: tuple[Server, dict[str, Any]], ansible_playbook: Callable[..., AnsibleResult]
+) -> None:
     server, variables = site
     variables["nginx_streaming_locations"][0]["path"] = "/a { return 200; } location /b"
     refused = ansible_playbook(PLAY, extra_vars=variables)
@@ -171,7 +178,7 @@ def test_a_location_that_would_end_a_directive_is_refused(site, ansible_playbook
     assert not (server.directory / "golive.d").exists()
 
 
-def test_rolled_back_and_taken_away(site, ansible_playbook) -> None:
+def test_rolled_back_and_taken_away(site: tuple[Server, dict[str, Any]], ansible_playbook: Callable[..., AnsibleResult]) -> None:
     server, variables = site
     assert ansible_playbook(PLAY, extra_vars=variables).rc == 0
     ours = server.directory / "golive.d/golive-streaming.conf"

@@ -194,7 +194,8 @@ def test_a_gauge_has_no_increase() -> None:
 
 def test_every_reading_must_succeed() -> None:
     with serve(replies(page("a 1\n"), page("a 2\n"), answer(b"", "503 Service Unavailable"))) as server:
-        reason = refused(PROBE, url=server.url(), name="a", over="400ms", every="100ms", **{"as": "increase"})
+        raw: dict[str, Any] = {"url": server.url(), "name": "a", "over": "400ms", "every": "100ms", "as": "increase"}
+        reason = refused(PROBE, **raw)
     assert "status 503 (reading 3)" in reason
 
 

@@ -22,15 +22,16 @@ import redis
 from ansible_collections.golive.cutover.plugins.module_utils._redis_link import Files, Link
 from ansible_collections.golive.cutover.plugins.module_utils.core.errors import CutoverError
 from ansible_collections.golive.cutover.plugins.module_utils.redis_aof import AofFailed, Switch, Wish
+from tests.conftest import RedisServer
 
 MIB = 1024 * 1024
 
 
-def client(server) -> redis.Redis:
+def client(server: RedisServer) -> redis.Redis:
     return redis.Redis(port=server.port, decode_responses=True, socket_timeout=10)
 
 
-def fill(server, keys: int, size: int = 16) -> None:
+def fill(server: RedisServer, keys: int, size: int = 16) -> None:
     with client(server) as link:
         for start in range(0, keys, 10000):
             with link.pipeline(transaction=False) as pipe:
@@ -39,7 +40,9 @@ def fill(server, keys: int, size: int = 16) -> None:
                 pipe.execute()
 
 
-def switch(server, wish: Wish | None = None, sleep: Callable[[float], None] = time.sleep, check: bool = False, **more: Any):
+def switch(
+    server: RedisServer, wish: Wish | None = None, sleep: Callable[[float], None] = time.sleep, check: bool = False, **more: Any
+) -> dict[str, Any]:
     link = Link(port=server.port)
     try:
         wish = wish or Wish(min_free=0, timeout=60)
@@ -48,7 +51,7 @@ def switch(server, wish: Wish | None = None, sleep: Callable[[float], None] = ti
         link.close()
 
 
-def settings(server) -> tuple[str, str]:
+def settings(server: RedisServer) -> tuple[str, str]:
     with client(server) as link:
         return link.config_get("appendonly")["appendonly"], link.config_get("appendfsync")["appendfsync"]
 
@@ -60,12 +63,12 @@ def names(result: dict[str, Any]) -> list[str]:
 class Writers:
     """Clients that write, and remember what Redis acknowledged."""
 
-    def __init__(self, server, count: int = 2) -> None:
+    def __init__(self, server: RedisServer, count: int = 2) -> None:
         self.acknowledged: list[list[str]] = [[] for _ in range(count)]
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._write, args=(server, number)) for number in range(count)]
 
-    def _write(self, server, number: int) -> None:
+    def _write(self, server: RedisServer, number: int) -> None:
         with client(server) as link:
             at = 0
             while not self._stop.is_set():
@@ -90,7 +93,7 @@ class Writers:
         return [key for keys in self.acknowledged for key in keys]
 
 
-def test_under_load_then_killed_every_key_is_there(redis_server) -> None:
+def test_under_load_then_killed_every_key_is_there(redis_server: Callable[..., RedisServer]) -> None:
     server = redis_server({"save": "3600 1"})
     fill(server, 120_000)
     with client(server) as link:
@@ -126,7 +129,7 @@ def test_under_load_then_killed_every_key_is_there(redis_server) -> None:
         assert link.get("old:119999") == f"{119999:016d}"
 
 
-def test_the_naive_path_loses_the_data_set_and_is_not_ours(redis_server) -> None:
+def test_the_naive_path_loses_the_data_set_and_is_not_ours(redis_server: Callable[..., RedisServer]) -> None:
     """What the file and a restart do to real data: the reason for everything else here."""
     naive, ours = redis_server({"save": "3600 1"}), redis_server({"save": "3600 1"})
     for server in (naive, ours):
@@ -145,7 +148,7 @@ def test_the_naive_path_loses_the_data_set_and_is_not_ours(redis_server) -> None
         assert link.dbsize() == 1000
 
 
-def test_twice_changes_nothing_and_check_mode_only_says(redis_server) -> None:
+def test_twice_changes_nothing_and_check_mode_only_says(redis_server: Callable[..., RedisServer]) -> None:
     server = redis_server()
     fill(server, 10)
     before = server.config.read_text()
@@ -166,7 +169,7 @@ def test_twice_changes_nothing_and_check_mode_only_says(redis_server) -> None:
     assert changed["changed"] and settings(server) == ("yes", "always")
 
 
-def test_live_only_is_made_to_last_by_the_next_run(redis_server) -> None:
+def test_live_only_is_made_to_last_by_the_next_run(redis_server: Callable[..., RedisServer]) -> None:
     """A run that was killed after CONFIG SET is finished."""
     server = redis_server()
     fill(server, 100)
@@ -203,7 +206,7 @@ def no_new_processes(pid: int) -> Iterator[None]:
 
 
 @pytest.fixture
-def unprivileged_redis(redis_server, redis_server_bin: str, tmp_path: Path):
+def unprivileged_redis(redis_server: Callable[..., RedisServer], redis_server_bin: str, tmp_path: Path) -> tuple[RedisServer, int]:
     """A Redis that is not root: root may always fork. Returns the server and the process id of Redis."""
     server = redis_server({"save": "3600 1", "logfile": "redis-own.log"})
     if os.getuid() == 0:
@@ -220,7 +223,7 @@ def unprivileged_redis(redis_server, redis_server_bin: str, tmp_path: Path):
 
 
 @pytest.mark.parametrize("backup", [True, False])
-def test_redis_that_cannot_fork_is_left_as_it_was(unprivileged_redis, backup: bool) -> None:
+def test_redis_that_cannot_fork_is_left_as_it_was(unprivileged_redis: tuple[RedisServer, int], backup: bool) -> None:
     server, pid = unprivileged_redis
     fill(server, 1000)
     before = server.config.read_text()
@@ -254,7 +257,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(place)], check=True)
 
 
-def test_a_disk_without_room_is_refused_before_anything_is_done(redis_server, small_disk: Path) -> None:
+def test_a_disk_without_room_is_refused_before_anything_is_done(redis_server: Callable[..., RedisServer], small_disk: Path) -> None:
     server = redis_server(directory=small_disk)
     fill(server, 2000, size=4000)
     with client(server) as link:
@@ -270,7 +273,7 @@ def test_a_disk_without_room_is_refused_before_anything_is_done(redis_server, sm
     assert settings(server) == ("no", "everysec")
 
 
-def test_a_disk_that_fills_while_the_aof_is_written(redis_server, small_disk: Path) -> None:
+def test_a_disk_that_fills_while_the_aof_is_written(redis_server: Callable[..., RedisServer], small_disk: Path) -> None:
     server = redis_server({"rdbcompression": "no", "logfile": "redis-own.log"}, directory=small_disk)
     fill(server, 2000, size=4000)
     before = server.config.read_text()
@@ -299,7 +302,9 @@ def test_a_disk_that_fills_while_the_aof_is_written(redis_server, small_disk: Pa
         assert link.dbsize() == 2000
 
 
-def test_without_a_configuration_file_it_would_not_last_and_is_undone(redis_server, redis_server_bin: str, tmp_path) -> None:
+def test_without_a_configuration_file_it_would_not_last_and_is_undone(
+    redis_server: Callable[..., RedisServer], redis_server_bin: str, tmp_path: Path
+) -> None:
     server = redis_server()
     server.stop()
     server.command = [redis_server_bin, "--port", str(server.port), "--dir", str(server.directory), "--save", ""]
@@ -321,7 +326,7 @@ def test_without_a_configuration_file_it_would_not_last_and_is_undone(redis_serv
     assert not elsewhere["changed"] and elsewhere["persisted"] == "elsewhere"
 
 
-def test_a_bind_mounted_configuration_is_edited_in_place(redis_server) -> None:
+def test_a_bind_mounted_configuration_is_edited_in_place(redis_server: Callable[..., RedisServer]) -> None:
     server = redis_server()
     server.stop()
     if os.getuid() != 0:
@@ -345,7 +350,9 @@ def test_a_bind_mounted_configuration_is_edited_in_place(redis_server) -> None:
         subprocess.run(["umount", "-l", str(server.config)], check=True)
 
 
-def test_a_configuration_that_cannot_be_written_is_undone(redis_server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_configuration_that_cannot_be_written_is_undone(
+    redis_server: Callable[..., RedisServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
     server = redis_server()
     fill(server, 100)
     before = server.config.read_text()
@@ -362,7 +369,7 @@ def test_a_configuration_that_cannot_be_written_is_undone(redis_server, monkeypa
     assert server.config.read_text() == before
 
 
-def test_redis_that_does_not_let_us(redis_server) -> None:
+def test_redis_that_does_not_let_us(redis_server: Callable[..., RedisServer]) -> None:
     server = redis_server()
     with client(server) as link:
         link.execute_command("ACL SETUSER", "default", "-config")
@@ -370,7 +377,7 @@ def test_redis_that_does_not_let_us(redis_server) -> None:
         switch(server)
 
 
-def test_a_replica_is_switched_without_writing_to_it(redis_server) -> None:
+def test_a_replica_is_switched_without_writing_to_it(redis_server: Callable[..., RedisServer]) -> None:
     master = redis_server()
     fill(master, 50)
     replica = redis_server({"replicaof": f"127.0.0.1 {master.port}"})
@@ -382,7 +389,9 @@ def test_a_replica_is_switched_without_writing_to_it(redis_server) -> None:
     assert result["changed"] and any("replica" in note for note in result["notes"])
 
 
-def test_the_module_in_a_real_task(redis_server, run_module, canary: str, tmp_path: Path) -> None:
+def test_the_module_in_a_real_task(
+    redis_server: Callable[..., RedisServer], run_module: Callable[..., dict[str, Any]], canary: str, tmp_path: Path
+) -> None:
     server = redis_server({"requirepass": canary})
     password = {"port": server.port, "password": canary, "min_free": "0B"}
     env = {"ANSIBLE_VERBOSITY": "4"}

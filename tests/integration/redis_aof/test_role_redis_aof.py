@@ -4,10 +4,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from tests.conftest import AnsibleResult, RedisServer
+
 PLAY = [{"hosts": "all", "gather_facts": False, "roles": [{"role": "golive.cutover.redis_aof"}]}]
 
 
-def test_first_run_in_check_mode_then_real_then_nothing_to_do(ansible_playbook, redis_server, canary: str) -> None:
+def test_first_run_in_check_mode_then_real_then_nothing_to_do(
+    ansible_playbook: Callable[..., AnsibleResult], redis_server: Callable[..., RedisServer], canary: str
+) -> None:
     server = redis_server({"requirepass": canary})
     variables = {"cutover_environment": "prod", "redis_aof_port": server.port, "redis_aof_password": canary}
     runs = [

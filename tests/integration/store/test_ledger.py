@@ -31,7 +31,7 @@ def problems(store: Store, place: Any, anchor: str | None = None) -> list[dict[s
     with pytest.raises(LedgerBroken) as broken:
         ledger.verify(store, place.environment, anchor)
     assert broken.value.result["problems"] == list(broken.value.problems)
-    return list(broken.value.problems)
+    return [dict(problem) for problem in broken.value.problems]
 
 
 def test_an_empty_ledger_is_sound(store: Store, place: Any) -> None:

@@ -49,8 +49,9 @@ def tasks(place: Any, tmp_path: Path, ansible_playbook: Callable[..., Any]) -> C
     return run
 
 
-def step(name: str, /, check_mode: bool = False, diff: bool = False, **arguments: Any) -> Any:
-    return name, arguments, {"check_mode": check_mode, "diff": diff}
+def step(name: str, /, **arguments: Any) -> Any:
+    keywords = {keyword: arguments.pop(keyword, False) for keyword in ("check_mode", "diff")}
+    return name, arguments, keywords
 
 
 def test_lock(tasks: Tasks) -> None:

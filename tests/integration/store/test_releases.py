@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -48,7 +49,7 @@ def test_the_life_of_a_release(store: Store) -> None:
 
 def test_each_step_again_is_no_change_whichever_run_does_it(store: Store, clock: Any) -> None:
     details = {"backend": "compose", "digest": "sha256:1", "recipe": {"a": [1]}}
-    steps = [
+    steps: list[Callable[[str], dict[str, Any]]] = [
         lambda run: releases.stage(store, "1.0", run, details),
         lambda run: releases.deployed(store, "1.0", run, {}),
         lambda run: releases.accept(store, "1.0", run),

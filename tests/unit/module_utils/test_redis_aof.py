@@ -132,11 +132,11 @@ def test_fewer_keys_are_fine_when_somebody_removed_them() -> None:
     assert "others removed some meanwhile (del)" in str(result["steps"])
 
 
-def test_a_server_that_vanishes_is_not_called_undone() -> None:
+def test_a_server_that_vanishes_is_not_called_undone(monkeypatch: pytest.MonkeyPatch) -> None:
     server = FakeRedis()
 
     def gone() -> None:
-        server.config_get = vanish  # type: ignore[method-assign]
+        monkeypatch.setattr(server, "config_get", vanish)
         raise RedisGone("Connection reset")
 
     def vanish(_name: str) -> str | None:

@@ -72,7 +72,8 @@ def test_killed_anywhere_the_same_call_ends_in_the_same_place(
     (target / ".env").write_text("TOKEN=own\n", encoding="utf-8")
     entries = scan(source, EXCLUDE)
     renames = {"pack": 0, "first rename": 0, "second rename": 1}[stop_at]
-    real_rename, calls = os.rename, []
+    real_rename = os.rename
+    calls: list[Path] = []
 
     def rename(old: Path, new: Path) -> None:
         if len(calls) >= renames:
@@ -84,7 +85,7 @@ def test_killed_anywhere_the_same_call_ends_in_the_same_place(
         if stop_at == "pack":
             patched.setattr(release_files, "write_atomically", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
         else:
-            patched.setattr(release_files.os, "rename", rename)
+            patched.setattr(os, "rename", rename)
         with pytest.raises(KeyboardInterrupt):
             releases.stage("1.0.0", source, entries, {}, EXCLUDE)
     assert not releases.look("1.0.0")["complete"]

@@ -5,14 +5,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable
 from typing import Any, Optional
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Summary, generate_latest
-from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
-from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.openmetrics import exposition as openmetrics_writer
+from prometheus_client.openmetrics import parser as openmetrics_parser
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from ansible_collections.golive.cutover.plugins.module_utils.core.errors import ProbeError
@@ -21,6 +22,10 @@ from ansible_collections.golive.cutover.plugins.module_utils.probes._page import
 NAMES = ("app", "app_total", "app_errors_total", "app_errors", "app:rate5m", "up", "appx")
 VALUES = ("0", "1", "-3", "1.5", "1e6", "+Inf", "NaN", "9007199254740993", ".5", "1E-9", "+4", "Infinity")
 LABEL_VALUES = st.text(st.characters(codec="utf-8", exclude_characters="\r\n\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"), max_size=8)
+
+# The OpenMetrics half of the library carries no types.
+generate_openmetrics: Callable[[CollectorRegistry], bytes] = openmetrics_writer.generate_latest
+parse_openmetrics: Callable[[str], Iterable[Any]] = openmetrics_parser.text_string_to_metric_families
 
 Series = dict[tuple[str, tuple[tuple[str, str], ...]], tuple[Any, Optional[float]]]
 

@@ -13,7 +13,11 @@ LEADER = {
     "title": "Who is the leader?",
     "status": "pass",
     "reason": "all thresholds hold",
-    "measures": {"lock_held": {"value": True, "unit": ""}, "lock_holder": {"value": "executor-1", "unit": ""}, "other": {"value": 1}},
+    "measures": {
+        "lock_held": {"value": True, "unit": ""},
+        "lock_holder": {"value": "executor-1", "unit": ""},
+        "other": {"value": 1},
+    },
     "expected": {"expect": {"lock_held": "== true", "lock_holder": "matches ."}, "warn": {}, "critical": {}},
 }
 DOWN = {"id": "FIELD-6", "title": "Redis health?", "status": "inconclusive", "reason": "connection refused", "measures": {}}

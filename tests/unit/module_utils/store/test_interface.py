@@ -13,6 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.golive.cutover.plugins.module_utils.store import ledger, lock, releases
+from ansible_collections.golive.cutover.plugins.module_utils.store.errors import (
+    IllegalTransition,
+    LedgerBroken,
+    LockHeld,
+    LockLost,
+)
 from ansible_collections.golive.cutover.plugins.module_utils.store.interface import Change, Snapshot, Store, canonical
 
 T = TypeVar("T")
@@ -79,7 +85,7 @@ def test_any_data_verify_and_any_changed_byte_is_found(datas: list[dict[str, Any
     place = choose.draw(st.integers(0, len(lines[number]) - 1))
     other = choose.draw(st.characters(codec="ascii").filter(lambda one: one != lines[number][place]))
     lines[number] = lines[number][:place] + other + lines[number][place + 1 :]
-    with pytest.raises(ledger.LedgerBroken):
+    with pytest.raises(LedgerBroken):
         ledger.verify(store, "spark")
 
 
@@ -96,7 +102,7 @@ def test_a_rollback_never_goes_to_a_release_that_was_not_accepted(steps: list[tu
         arguments: Any = ({},) if name in ("stage", "deployed") else ()
         try:
             known = getattr(releases, name)(store, id, "run", *arguments)
-        except releases.IllegalTransition:
+        except IllegalTransition:
             continue
         again = getattr(releases, name)(store, id, "run", *arguments) if name != "forget" or id in str(known) else None
         assert again is None or not again["changed"]
@@ -123,7 +129,7 @@ def test_at_most_one_run_holds_the_lock_and_tokens_only_grow(steps: list[tuple[s
         elif what == "acquire":
             try:
                 token = lock.acquire(store, lock.Claim(run=run, lease=10))["token"]
-            except lock.LockHeld:
+            except LockHeld:
                 assert held["held"] and held["run"] != run and not held["expired"]
                 continue
             assert token == newest if held["run"] == run else token > newest
@@ -132,5 +138,5 @@ def test_at_most_one_run_holds_the_lock_and_tokens_only_grow(steps: list[tuple[s
             mine = held["run"] == run and held["token"] == tokens[run]
             try:
                 assert lock.release(store, tokens[run], run)["changed"] == mine
-            except lock.LockLost:
+            except LockLost:
                 assert not mine
