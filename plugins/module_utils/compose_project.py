@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import secrets
 import subprocess
 import time
@@ -20,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.golive.cutover.plugins.module_utils import env_file, readiness
+from ansible_collections.golive.cutover.plugins.module_utils import commands, env_file, readiness
 from ansible_collections.golive.cutover.plugins.module_utils.core import compose, supervisord, tree, units
 from ansible_collections.golive.cutover.plugins.module_utils.core.compose import Container
 from ansible_collections.golive.cutover.plugins.module_utils.core.errors import CutoverError
@@ -65,28 +64,22 @@ class Project:
     # -- docker --------------------------------------------------------------------------------------------------------
 
     def _docker(self, *arguments: str, timeout: float = 60.0) -> str:
-        environment = {**os.environ, **({"DOCKER_HOST": self.host} if self.host else {})}
         what = " ".join(word for word in arguments[:2] if not word.startswith("-"))
         try:
-            done = subprocess.run(
+            done = commands.run(
                 [self.docker, *arguments],
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                env=environment,
                 timeout=timeout,
-                check=False,
-                cwd=self.directory if self.directory.is_dir() else "/",
+                directory=self.directory if self.directory.is_dir() else "/",
+                added={"DOCKER_HOST": self.host} if self.host else {},
             )
         except FileNotFoundError as error:
             raise ComposeError(f"the command {self.docker} is not there") from error
         except subprocess.TimeoutExpired as error:
             raise ComposeError(f"docker {what} gave no answer within {units.show(timeout, 'time')}") from error
-        if done.returncode:
-            said = " / ".join(supervisord.last_lines(supervisord.redact(done.stderr, self.values()), 5))
-            raise ComposeError(f"docker {what} failed: {said or f'exit code {done.returncode}'}")
-        return done.stdout
+        if done.code:
+            said = " / ".join(supervisord.last_lines(supervisord.redact(done.errors, self.values()), 5))
+            raise ComposeError(f"docker {what} failed: {said or f'exit code {done.code}'}")
+        return done.output
 
     def values(self) -> list[str]:
         """The values of the release's env file, which must not show up anywhere."""
@@ -266,19 +259,9 @@ class Project:
     # -- how it does ---------------------------------------------------------------------------------------------------
 
     def _tail(self, one: Container) -> list[str]:
-        environment = {**os.environ, **({"DOCKER_HOST": self.host} if self.host else {})}
-        done = subprocess.run(
-            [self.docker, "logs", "--tail", "30", one.id],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            env=environment,
-            timeout=20,
-            check=False,
-        )
-        return supervisord.last_lines(supervisord.redact(done.stdout, self.values()), _TAIL_LINES)
+        line = [self.docker, "logs", "--tail", "30", one.id]
+        done = commands.run(line, timeout=20, together=True, added={"DOCKER_HOST": self.host} if self.host else {})
+        return supervisord.last_lines(supervisord.redact(done.output, self.values()), _TAIL_LINES)
 
     def wait(self, services: Sequence[Service], settle: float) -> None:
         """Wait until every service is up by its policy, and still is a while later; fail at the first that will not

@@ -102,7 +102,7 @@ attributes:
     support: none
     description: A rendered configuration is not shown.
 author:
-  - The golive.cutover contributors
+  - The golive.cutover contributors (@golive-cutover)
 seealso:
   - module: community.docker.docker_compose_v2
 """
