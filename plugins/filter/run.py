@@ -56,6 +56,12 @@ def seconds(duration: Any) -> float | None:
         raise AnsibleFilterError(str(error)) from error
 
 
+def with_tags(checks: Sequence[Mapping[str, Any]], tags: Sequence[str]) -> list[Mapping[str, Any]]:
+    """The checks with any of the tags; all when there is none. Ansible templates a check only when it is chosen here."""
+    wanted = set(tags)
+    return [check for check in checks if not wanted or wanted & set(runs.tags_of(check))]
+
+
 def blocking(verdicts: Sequence[Mapping[str, Any]], policy: Any = None) -> list[Mapping[str, Any]]:
     try:
         return list(gate.blocking(verdicts, gate.read_policy(policy)))
@@ -83,6 +89,7 @@ class FilterModule:
             "secrets_problems": secrets_problems,
             "seconds": seconds,
             "blocking": blocking,
+            "with_tags": with_tags,
             "outcomes": outcomes,
             "evidence": runs.evidence,
             "verify_gate": runs.verify_gate,

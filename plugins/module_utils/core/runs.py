@@ -112,6 +112,12 @@ def plan_problems(plan: Mapping[str, Any], probes: Mapping[str, Probe], always: 
     return [str(problem).replace("cutover.", "cutover_", 1) for problem in problems]
 
 
+def tags_of(check: Mapping[str, Any]) -> list[str]:
+    """The tags of a check as it is written: one word stands for a list of one."""
+    carried = check.get("tags") or []
+    return [carried] if isinstance(carried, str) else list(carried)
+
+
 def verify_gate(gate: Mapping[str, Any], checks: Sequence[Mapping[str, Any]], tags: Sequence[str]) -> dict[str, Any]:
     """The gate for a system that is only looked at.
 
@@ -119,11 +125,7 @@ def verify_gate(gate: Mapping[str, Any], checks: Sequence[Mapping[str, Any]], ta
     the chosen checks can answer stays in the table but does not block: it was not asked, and the report says so.
     """
 
-    def of(check: Mapping[str, Any]) -> set[str]:
-        carried = check.get("tags") or []
-        return {carried} if isinstance(carried, str) else set(carried)
-
-    chosen = [check for check in checks if not tags or set(tags) & of(check)]
+    chosen = [check for check in checks if not tags or set(tags) & set(tags_of(check))]
     criteria = []
     for row in gate.get("criteria") or []:
         one = {key: value for key, value in row.items() if key != "steps"}
@@ -131,7 +133,7 @@ def verify_gate(gate: Mapping[str, Any], checks: Sequence[Mapping[str, Any]], ta
         tagged = set(opt.list_of(str)(one.get("tags") or []))
         if not named and not tagged:
             continue
-        if tags and not any(check.get("id") in named or tagged & of(check) for check in chosen):
+        if tags and not any(check.get("id") in named or tagged & set(tags_of(check)) for check in chosen):
             one["required"] = False
         criteria.append(one)
     return {**gate, "criteria": criteria}
