@@ -10,14 +10,15 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.golive.cutover.plugins.module_utils import env_file
 from ansible_collections.golive.cutover.plugins.module_utils.core import gate, runs, units
 from ansible_collections.golive.cutover.plugins.module_utils.core.errors import CutoverError, InputError, Problem
-from ansible_collections.golive.cutover.plugins.module_utils.probes.registry import PROBES
-from ansible_collections.golive.cutover.plugins.module_utils.report import status
+
+# Every task that uses a filter is a process that imports this file: what only one filter needs is imported there.
 
 
 def plan_problems(plan: Mapping[str, Any]) -> list[str]:
+    from ansible_collections.golive.cutover.plugins.module_utils.probes.registry import PROBES
+
     return runs.plan_problems(plan, PROBES)
 
 
@@ -32,6 +33,8 @@ def secrets_problems(
 
     With a base file on the host its keys count too, so a key that is missing here is no mistake yet.
     """
+    from ansible_collections.golive.cutover.plugins.module_utils import env_file
+
     problems: list[Problem] = []
     rules, given = env_file.Rules(), {}
     try:
@@ -80,6 +83,12 @@ def waves(hosts: Sequence[str], serial: Any) -> list[list[str]]:
         raise AnsibleFilterError(str(error)) from error
 
 
+def status_lines(verdicts: Any, host: str, lock: Any, releases: Any, ledger: Any) -> list[str]:
+    from ansible_collections.golive.cutover.plugins.module_utils.report import status
+
+    return status.lines(verdicts, host, lock, releases, ledger)
+
+
 class FilterModule:
     """The filters of this file, by name."""
 
@@ -98,5 +107,5 @@ class FilterModule:
             "rollback_summary": runs.rollback_summary,
             "run_record": runs.run_record,
             "rehearsal": runs.rehearsal,
-            "status_lines": status.lines,
+            "status_lines": status_lines,
         }
