@@ -51,8 +51,19 @@ def table(options: dict[str, dict[str, Any]]) -> str:
         text = " ".join(meaning) if isinstance(meaning, list) else str(meaning)
         if option.get("choices"):
             text += f" One of {', '.join(_value(choice) for choice in option['choices'])}."
-        lines.append(f"| `{name}` | {kind} | {default} | {_cell(text)} |")
+        lines.append(f"| `{name}` | {kind} | {default} | {_cell(markdown(text))} |")
     return "\n".join(lines) + "\n"
+
+
+def markdown(text: str) -> str:
+    """Return *text* with the markup of Ansible's documentation as Markdown.
+
+    >>> markdown("As O(golive.cutover.env_file#module:formats), or V(none) of M(golive.cutover.lock)")
+    'As `formats` of `golive.cutover.env_file`, or `none` of `golive.cutover.lock`'
+    """
+    text = re.sub(r"\b(?:O|RV)\(([\w.]+)#\w+:(?:\w+:)?([^)]*)\)", r"`\2` of `\1`", text)
+    text = re.sub(r"\bP\(([\w.]+)#\w+\)", r"`\1`", text)
+    return re.sub(r"\b(?:O|RV|V|C|E|M)\((?:ignore:)?((?:[^()\\]|\\.)*)\)", lambda found: f"`{found[1]}`", text)
 
 
 def _value(value: object) -> str:

@@ -125,7 +125,7 @@ def with_path(venv: Path) -> dict[str, str]:
 
 
 def stage_lint() -> Tally:
-    """ruff, mypy --strict, ansible-lint (production), documentation in step, antsibull-changelog"""
+    """ruff, mypy --strict, ansible-lint (production), documentation in step and sound, changelog"""
     venv = virtual_environment("main", "lint")
     plugins = COLLECTION.relative_to(ROOT) / "plugins"
     python_trees = [tree for tree in ("tools", "demo", "tests") if any((ROOT / tree).rglob("*.py"))]
@@ -135,6 +135,9 @@ def stage_lint() -> Tally:
         "ansible-lint": [venv / "bin/ansible-lint", "-q", "--nocolor"],
         "docs": [venv / "bin/python", "tools/docs.py", "--check"],
         "antsibull-changelog": [venv / "bin/antsibull-changelog", "lint"],
+        "antsibull-docs": [
+            venv / "bin/antsibull-docs", "lint-collection-docs", "--plugin-docs", "--validate-collection-refs=self", ".",
+        ],
     }
     tally = Tally()
     for name, command in commands.items():

@@ -25,7 +25,7 @@ options:
     required: true
   python:
     description: Python interpreter on the host that can import C(supervisor), such as that of the role
-      M(golive.cutover.toolbox).
+      P(golive.cutover.toolbox#role).
     type: path
     required: true
   release:

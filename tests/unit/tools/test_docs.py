@@ -36,3 +36,10 @@ def test_drift_is_named_in_both_directions() -> None:
         "roles/web/README.md does not name the variable web_names",
         "roles/web/README.md names web_gone, which meta/argument_specs.yml does not know",
     ]
+
+
+def test_markup_of_ansible_becomes_markdown() -> None:
+    assert docs.markdown("V(up) or O(state=up); O(ignore:there), see P(a.b.c#role) and RV(a.b.c#module:verdicts[].id)") == (
+        "`up` or `state=up`; `there`, see `a.b.c` and `verdicts[].id` of `a.b.c`"
+    )
+    assert docs.markdown("a (b), TV(c)") == "a (b), TV(c)"
