@@ -62,6 +62,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 sent = packed
             else:
                 sent = path
+            if self._connection._shell.tmpdir is None:  # with pipelining a module makes none
+                self._make_tmp_path()
             remote = self._connection._shell.join_path(self._connection._shell.tmpdir, "release.tar")
             self._transfer_file(sent, remote)
             self._fixup_perms2((self._connection._shell.tmpdir, remote))
