@@ -1,0 +1,176 @@
+# Copyright (c) the golive.cutover contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The examples of every module are run as they stand, except for the places and names of a machine."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.conftest import Nginx, RedisServer
+
+MODULES = sorted(path.stem for path in (Path(__file__).resolve().parents[2] / "plugins/modules").glob("*.py"))
+IN_DOCKER = {"compose_release"}
+
+
+@dataclasses.dataclass
+class Scene:
+    """What the examples of a module need: other texts in place of theirs, variables, tasks before, between and after."""
+
+    replace: dict[str, str] = dataclasses.field(default_factory=dict)
+    variables: dict[str, Any] = dataclasses.field(default_factory=dict)
+    defaults: dict[str, Any] = dataclasses.field(default_factory=dict)
+    before: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    between: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    after: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    environment: dict[str, str] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass
+class Stage:
+    """What a scene is made from."""
+
+    place: Path
+    fixture: Callable[[str], Any]
+
+    def store(self) -> Scene:
+        return Scene({"sqlite:///var/lib/golive/golive.db": f"sqlite://{self.place}/golive.db"})
+
+    ledger = lock = release = store
+
+    def check(self) -> Scene:
+        server: Nginx = self.fixture("nginx")("server { listen 127.0.0.1:@PORT@; location / { return 200 ok; } }")
+        redis: RedisServer = self.fixture("redis_server")()
+        good = {"ansible.builtin.assert": {"that": "look.verdicts | map(attribute='status') | unique == ['pass']"}}
+        return Scene({"http://127.0.0.1:3000": server.url, "port: 6379": f"port: {redis.port}"}, after=[good])
+
+    def go_no_go(self) -> Scene:
+        return Scene()
+
+    def env_file(self) -> Scene:
+        (self.place / ".env.example").write_text("TELEGRAM_CHAT_ID=-100123\nNOTIFY_ALLOWED_HOSTS=a.example,b.example\n")
+        return Scene({"/srv/app": str(self.place)}, {"vault_telegram_bot_token": "CANARY-1"})
+
+    def nginx_dropin(self) -> Scene:
+        text = "server { listen 127.0.0.1:@PORT@; include golive.d/*.conf; }"
+        server: Nginx = self.fixture("nginx")(text, {"golive.d/none.conf": "# nothing\n"})
+        how = {"binary": server.binary, "config": str(server.config), "prefix": str(server.directory)}
+        places = {"/etc/nginx": str(server.directory), "/var/lib/golive": str(self.place)}
+        return Scene(places, {"cutover_run": {"id": "run-1"}}, how)
+
+    def python_libraries(self) -> Scene:
+        known = {"ansible.builtin.assert": {"that": f"found.python == '{sys.executable}'"}}
+        return Scene({"/var/lib/golive/toolbox/bin/python": sys.executable}, defaults={"own": False}, after=[known])
+
+    def redis_aof(self) -> Scene:
+        start = self.fixture("redis_server")
+        first: RedisServer = start({"save": "3600 1", "requirepass": "CANARY-2"})
+        second: RedisServer = start({"save": "3600 1"})
+        replace = {
+            "6380": str(second.port),
+            "/srv/app/redis/redis.conf": str(second.config),
+            "/srv/app/redis/data": str(second.directory),
+        }
+        return Scene(replace, {"vault_redis_password": "CANARY-2"}, {"port": first.port, "min_free": "1B"})
+
+    def release_dir(self) -> Scene:
+        for release in ("0.9.0", "1.0.0"):
+            (self.place / "builds" / release).mkdir(parents=True)
+            (self.place / "builds" / release / "app.py").write_text(f"print('{release}')\n")
+        releases = f"{self.place}/releases"
+        earlier = {"path": releases, "release": "0.9.0", "source": f"{self.place}/builds/0.9.0"}
+        replace = {
+            "/var/lib/golive/releases": releases,
+            "builds/1.0.0": f"{self.place}/builds/1.0.0",
+            "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08": '"{{ earlier.digest }}"',
+        }
+        whole = {"ansible.builtin.assert": {"that": "previous_release.problems == []"}}
+        return Scene(replace, before=[{"golive.cutover.release_dir": earlier, "register": "earlier"}], after=[whole])
+
+    def report(self) -> Scene:
+        verdicts = [{"id": "S-003", "title": "Works", "status": "fail", "reason": "status is 500", "measures": {}}]
+        variables = {
+            "cutover_reports_dir": str(self.place),
+            "cutover_environment": "spark_ta",
+            "cutover_secrets": {"token": "CANARY-3"},
+            "look": {"verdicts": verdicts},
+            "look_again": {"verdicts": [{**verdicts[0], "status": "pass", "reason": "status 200"}]},
+            "my_run": {"id": "r1", "environment": "spark_ta", "decision": "go", "reasons": [], "hosts": {}},
+        }
+        return Scene({"/srv/reports": f"{self.place}/more"}, variables)
+
+    def supervisor_programs(self) -> Scene:
+        (self.place / "releases/1.0.0").mkdir(parents=True)
+        replace = {
+            "/var/lib/golive/toolbox/bin/python": sys.executable,
+            "/var/lib/golive": str(self.place),
+            "port: 8000": f"port: {self.fixture('free_port')()}",
+        }
+        stop = {"directory": f"{self.place}/supervisor", "python": sys.executable, "release": "1.0.0"}
+        stop |= {"release_dir": f"{self.place}/releases/1.0.0", "state": "stopped"}
+        return Scene(replace, after=[{"golive.cutover.supervisor_programs": stop}])
+
+    def compose_release(self) -> Scene:
+        environment: dict[str, str] = self.fixture("docker_engine")
+        directory = self.place / "releases/1.0.0"
+        directory.mkdir(parents=True)
+        image = self.fixture("docker_image")("redis")
+        web = {"image": image, "init": True, "healthcheck": {"test": ["CMD", "true"], "interval": "1s"}}
+        services = {"migrate": {"image": image, "entrypoint": ["true"]}, "web": {**web, "entrypoint": ["sleep", "600"]}}
+        (directory / "compose.yml").write_text(yaml.safe_dump({"services": services}))
+        where = {"project_src": str(directory), "project_name": "shop-examples", "files": "{{ recorded.files }}"}
+        stop = {"release": "1.0.0", "release_dir": str(directory), "project": "shop-examples", "state": "stopped"}
+        return Scene(
+            {"/var/lib/golive": str(self.place), "project: shop": "project: shop-examples"},
+            between=[{"community.docker.docker_compose_v2": {**where, "pull": "never", "wait": False}}],
+            after=[{"golive.cutover.compose_release": stop}],
+            environment={name: environment[name] for name in ("DOCKER_HOST", "DOCKER_CONFIG", "PATH")},
+        )
+
+
+def _marked(name: str) -> Any:
+    in_docker = (pytest.mark.docker, pytest.mark.xdist_group("docker")) if name in IN_DOCKER else ()
+    return pytest.param(name, marks=in_docker)
+
+
+@pytest.fixture
+def short_place() -> Iterator[Path]:
+    """A directory whose path leaves room for a socket."""
+    path = Path(tempfile.mkdtemp(prefix="gl"))
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.mark.parametrize("name", [_marked(name) for name in MODULES])
+def test_the_examples_of_a_module_work(
+    name: str, short_place: Path, ansible_playbook: Callable[..., Any], request: pytest.FixtureRequest
+) -> None:
+    make = getattr(Stage(short_place, request.getfixturevalue), name, None)
+    assert make is not None, f"no test runs the examples of {name}"
+    scene: Scene = make()
+    text: str = importlib.import_module(f"ansible_collections.golive.cutover.plugins.modules.{name}").EXAMPLES
+    for old, new in scene.replace.items():
+        assert old in text, old
+        text = text.replace(old, new)
+    first, *others = yaml.safe_load(text)
+    if scene.between:
+        first["register"] = "recorded"
+    work = [*scene.before, first, *scene.between, *others]
+    play = {
+        "hosts": "localhost",
+        "gather_facts": False,
+        "vars": scene.variables,
+        "module_defaults": {f"golive.cutover.{name}": scene.defaults},
+        "tasks": [{"block": work, "always": scene.after}] if scene.after else work,
+    }
+    done = ansible_playbook([play], env=scene.environment)
+    assert done.rc == 0, done.output
