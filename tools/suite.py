@@ -45,6 +45,9 @@ COLLECTION = CACHE / "collections/ansible_collections/golive/cutover"
 #: pip that ansible-test bootstraps itself with, by the version of ansible-core
 TEST_PIP = {"2.19": "24.2", "2.20": "25.2", "2.21": "25.2"}
 
+#: the oldest Python that a managed host may have
+HOST_PYTHON = "3.9"
+
 
 class SuiteError(Exception):
     """Why a stage could not run at all."""
@@ -147,16 +150,34 @@ def stage_lint() -> Tally:
 
 
 def stage_sanity() -> Tally:
-    """ansible-test sanity over the artefact, on the newest and the oldest ansible-core"""
+    """ansible-test sanity over the artefact, on the newest and the oldest ansible-core and the oldest Python of hosts"""
     tally = Tally()
     for name in ("newest", "oldest"):
-        tally.add(_sanity(name))
+        venv = virtual_environment(name, *(("lint",) if name == "newest" else ()))
+        core = ".".join(_core_version(venv).split(".")[:2])
+        home = _sanity_tree(name, venv, core)
+        version = json.loads(_output([venv / "bin/python", "-c", "import sys, json; print(json.dumps(sys.version_info[:2]))"]))
+        tally.add(_sanity(venv, core, home, f"{version[0]}.{version[1]}"))
+    # What runs on hosts is also compiled and imported by the oldest Python that hosts may have.
+    found = host_python()
+    if found is None:
+        print(f"no Python {HOST_PYTHON} here: that the code fits it is only seen by ruff")
+    else:
+        tally.add(_sanity(venv, core, home, HOST_PYTHON, "--test", "compile", "--test", "import", path=found.parent))
     return tally
 
 
-def _sanity(name: str) -> Tally:
-    venv = virtual_environment(name, *(("lint",) if name == "newest" else ()))
-    core = ".".join(_core_version(venv).split(".")[:2])
+def host_python() -> Path | None:
+    """Return the oldest Python that is supported on hosts, from PATH or pyenv."""
+    pyenv = Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser()
+    places = [Path(entry) for entry in debs.search_path().split(os.pathsep)]
+    places = [place for place in places if place.name != "shims"]  # one of pyenv may be there and lead nowhere
+    places += sorted(pyenv.glob(f"versions/{HOST_PYTHON}*/bin"))
+    return next((place / f"python{HOST_PYTHON}" for place in places if os.access(place / f"python{HOST_PYTHON}", os.X_OK)), None)
+
+
+def _sanity_tree(name: str, venv: Path, core: str) -> Path:
+    """Unpack the artefact where ansible-test wants it; return the directory that is its home."""
     home = CACHE / f"sanity/{name}"
     tree = home / "ansible_collections/golive/cutover"
     shutil.rmtree(tree, ignore_errors=True)
@@ -166,16 +187,21 @@ def _sanity(name: str) -> Tally:
     for words in (["init", "-q"], ["add", "-A"]):
         subprocess.run(["git", *words], cwd=tree, check=True, capture_output=True)
     _pip_stand_in(venv, home / "home", TEST_PIP.get(core, "25.2"))
-    version = json.loads(_output([venv / "bin/python", "-c", "import sys, json; print(json.dumps(sys.version_info[:2]))"]))
-    python = f"{version[0]}.{version[1]}"
-    command = [venv / "bin/ansible-test", "sanity", "--color", "no", "--truncate", "0", "--python", python, "--junit"]
+    return home
+
+
+def _sanity(venv: Path, core: str, home: Path, python: str, *tests: str, path: Path | None = None) -> Tally:
+    """Run ansible-test; ``path`` is where it finds that Python, if not where it finds everything else."""
+    command = [venv / "bin/ansible-test", "sanity", "--color", "no", "--truncate", "0", "--python", python, "--junit", *tests]
     extra = {**with_path(venv), "HOME": str(home / "home"), "PIP_QUIET": "2"}
-    code, output = run(command, cwd=tree, extra=extra, timeout=1500)
+    if path is not None:
+        extra["PATH"] = os.pathsep.join([str(venv / "bin"), str(path), extra["PATH"]])
+    code, output = run(command, cwd=home / "ansible_collections/golive/cutover", extra=extra, timeout=1500)
     tally = Tally()
     total, broken = read_sanity(output)
     tally.passed = max(total - len(broken), 0)
     for test in broken or (["ansible-test"] if code or not total else []):
-        tally.count(f"sanity on core {core}: {test}", False)
+        tally.count(f"sanity on core {core}, Python {python}: {test}", False)
     return tally
 
 

@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
+import debs
 import pytest
 import suite
 
@@ -65,3 +67,21 @@ def test_a_stage_that_cannot_run_is_a_failure_and_the_others_still_run(
 def test_running_nothing_is_not_a_success(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     code, line = _close(monkeypatch, capsys, one=lambda: suite.Tally())
     assert (code, line) == (1, "0 passed, 0 failed")
+
+
+def test_the_python_of_hosts_is_found_on_path_and_in_pyenv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def put(place: str) -> Path:
+        path = tmp_path / place / f"python{suite.HOST_PYTHON}"
+        path.parent.mkdir(parents=True)
+        path.touch(mode=0o755)
+        return path
+
+    monkeypatch.setenv("PATH", os.pathsep.join(str(tmp_path / name) for name in ("shims", "bin")))
+    monkeypatch.setenv("PYENV_ROOT", str(tmp_path / "pyenv"))
+    monkeypatch.setattr(debs, "search_path", lambda: os.environ["PATH"])
+    put("shims")
+    assert suite.host_python() is None
+    own = put(f"pyenv/versions/{suite.HOST_PYTHON}.18/bin")
+    assert suite.host_python() == own
+    on_path = put("bin")
+    assert suite.host_python() == on_path
