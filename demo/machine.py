@@ -162,14 +162,18 @@ def _end(pid_file: Path) -> bool:
 
 
 def _processes_below(home: Path) -> list[int]:
-    """Processes whose command line names a file below a directory: what a killed supervisor may have left behind."""
+    """Processes that work below a directory or name a file there: what a killed supervisor may have left behind.
+
+    The services of a release run in its directory and name nothing of it, so the command line alone would miss them.
+    """
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         try:
             command = (entry / "cmdline").read_bytes().decode(errors="replace")
+            directory = os.readlink(entry / "cwd")
         except OSError:
             continue
-        if f"{home}/" in command and int(entry.name) != os.getpid():
+        if (f"{home}/" in command or f"{directory}/".startswith(f"{home}/")) and int(entry.name) != os.getpid():
             found.append(int(entry.name))
     return found
 

@@ -19,7 +19,10 @@ from typing import Any
 from machine import ROOT, Machine, MachineError
 
 PLAYBOOK = Path(sys.executable).with_name("ansible-playbook")
-LATEST = ROOT / "reports" / "demo" / "latest"
+# Another directory than .demo is for whoever plays a second demo beside the first, as the tests do.
+HOME = Path(os.environ.get("GOLIVE_DEMO_HOME") or ROOT / ".demo").resolve()
+REPORTS = Path(os.environ.get("GOLIVE_DEMO_REPORTS") or ROOT / "reports").resolve()
+LATEST = REPORTS / "demo" / "latest"
 
 
 @dataclass(frozen=True)
@@ -48,8 +51,9 @@ def heading(text: str) -> None:
 def play(act: Act) -> tuple[int, dict[str, Any] | None]:
     """Run the cutover as a user would; returns its exit code and the decision that it wrote, if it wrote one."""
     before = LATEST.resolve() if LATEST.exists() else None
+    variables = {"cutover_release": act.release, "demo_home": str(HOME), "cutover_reports_dir": str(REPORTS)}
     done = subprocess.run(
-        [PLAYBOOK, "-i", "inventories/demo", "playbooks/cutover.yml", "-e", f"cutover_release={act.release}"],
+        [PLAYBOOK, "-i", "inventories/demo", "playbooks/cutover.yml", "-e", json.dumps(variables)],
         cwd=ROOT,
         env={**os.environ, "ANSIBLE_STDOUT_CALLBACK": "golive.cutover.account", "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")},
         stdin=subprocess.DEVNULL,
@@ -77,13 +81,13 @@ def account(act: Act, decision: dict[str, Any] | None, wrong: list[str], directo
         if decision["rolled_back"]:
             verified = "verified" if decision["rollback_verified"] else "NOT VERIFIED"
             print(f"  rolled back to {decision['previous_release']} in {decision['rollback_seconds']:.1f} s, {verified}")
-        print(f"  report: {directory.relative_to(ROOT) if directory else '-'}/report.html")
+        print(f"  report: {os.path.relpath(directory) if directory else '-'}/report.html")
     for one in wrong:
         print(f"  not as it should be: {one}")
 
 
 def main() -> int:
-    machine = Machine()
+    machine = Machine(HOME)
     if sys.argv[1:] == ["stop"]:
         ended = machine.stop()
         print(f"ended: {', '.join(ended)}" if ended else "nothing of the demo was running")
