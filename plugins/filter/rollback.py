@@ -13,10 +13,10 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.golive.cutover.plugins.module_utils.core import rollback_plan
 
 
-def plan(known: Mapping[str, Any], candidate: str = "", to: str = "") -> dict[str, Any]:
+def plan(known: Mapping[str, Any], candidate: str = "", to: str = "", before: str = "") -> dict[str, Any]:
     """What is given up and where to go, from the result of the module release."""
     try:
-        return rollback_plan.plan(known, candidate or None, to or None)
+        return rollback_plan.plan(known, candidate or None, to or None, before or None)
     except (KeyError, TypeError) as error:
         raise AnsibleFilterError(f"rollback_plan: expected the result of golive.cutover.release ({error})") from error
 

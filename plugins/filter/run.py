@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,11 @@ from ansible.errors import AnsibleFilterError
 
 from ansible_collections.golive.cutover.plugins.module_utils.core import gate, runs, units
 from ansible_collections.golive.cutover.plugins.module_utils.core.errors import CutoverError, InputError, Problem
+
+_SECRET_KEY = re.compile(r"token|secret|pass|key|cred|auth|dsn|private|chat_id", re.IGNORECASE)
+_SECRET_URL = re.compile(r"://[^/@\s]*:[^/@\s]+@")
+_SHORTEST_SECRET = 4
+"""Shorter values would be found in every other word."""
 
 # Every task that uses a filter is a process that imports this file: what only one filter needs is imported there.
 
@@ -50,12 +56,15 @@ def secrets_problems(
     return [f"secrets_values: {one}" for one in problems]
 
 
-def seconds(duration: Any) -> float | None:
+def seconds(duration: Any, lenient: bool = False) -> float | None:
+    """Seconds of a duration; None for none. Lenient: None for what is no duration, where the plan has complained already."""
     if duration is None or duration == "":
         return None
     try:
         return units.parse_duration(str(duration))
     except ValueError as error:
+        if lenient:
+            return None
         raise AnsibleFilterError(str(error)) from error
 
 
@@ -74,6 +83,29 @@ def blocking(verdicts: Sequence[Mapping[str, Any]], policy: Any = None) -> list[
 
 def outcomes(hostvars: Mapping[str, Any], hosts: Sequence[str], fact: str = "cutover_outcome") -> dict[str, Any]:
     return {host: hostvars[host].get(fact) if host in hostvars else None for host in hosts}
+
+
+def secret_values(hostvars: Mapping[str, Any], hosts: Sequence[str]) -> list[str]:
+    """What must not be written anywhere, of all hosts: the secrets of the checks, of the env file, of store and Redis."""
+    found: set[str] = set()
+    for host in (one for one in hosts if one in hostvars):
+        known = hostvars[host]
+        found |= {str(one) for one in (known.get("cutover_secrets") or {}).values()}
+        found |= {
+            str(one)
+            for key, one in (known.get("secrets_values") or {}).items()
+            if _SECRET_KEY.search(str(key)) or _SECRET_URL.search(str(one))
+        }
+        found |= {str(known.get(name) or "") for name in ("cutover_store_password", "redis_aof_password")}
+    return sorted(one for one in found if len(one) >= _SHORTEST_SECRET)
+
+
+def hidden(text: Any, secrets: Sequence[str]) -> str:
+    """A text without the secrets."""
+    shown = str(text)
+    for secret in sorted(secrets, key=len, reverse=True):
+        shown = shown.replace(secret, "***")
+    return shown
 
 
 def waves(hosts: Sequence[str], serial: Any) -> list[list[str]]:
@@ -102,6 +134,8 @@ class FilterModule:
             "outcomes": outcomes,
             "evidence": runs.evidence,
             "verify_gate": runs.verify_gate,
+            "secret_values": secret_values,
+            "hidden": hidden,
             "waves": waves,
             "stopped": runs.stopped,
             "rollback_summary": runs.rollback_summary,

@@ -161,12 +161,17 @@ def _judge_criterion(criterion: Criterion, evidence: Mapping[str, Mapping[str, A
         good = sum(is_good(v) for _host, v in verdicts)
         if verdicts:
             answered = True
-            share = good / len(verdicts)
+            # Each host by itself: nineteen good hosts must not outvote the one that is broken.
+            shares = [
+                sum(is_good(v) for h, v in verdicts if h == host) / sum(h == host for h, _v in verdicts)
+                for host in dict.fromkeys(host for host, _v in verdicts)
+            ]
             needed = 1.0 if criterion.pass_rate is None else criterion.pass_rate
-            met = met and share >= needed
+            met = met and min(shares) >= needed
             details.append(f"{good} of {len(verdicts)} good")
             if criterion.pass_rate is not None:
-                details.append(f"{units.show(share, 'ratio')}, {units.show(needed, 'ratio')} needed")
+                worst = "on the worst host " if several else ""
+                details.append(f"{worst}{units.show(min(shares), 'ratio')}, {units.show(needed, 'ratio')} needed")
             details += [
                 f"{v.get('id')}{f' on {host}' if several else ''} {v.get('status')}" for host, v in verdicts if not is_good(v)
             ]

@@ -19,7 +19,13 @@ def candidate_of(current: Release | None, releases: Sequence[Release], named: st
     """
     if named:
         return named
-    on_trial = [one for one in releases if one["status"] in ("staged", "deployed")]
+    on_trial = [
+        one
+        for one in releases
+        if one["status"] in ("staged", "deployed")
+        # What an earlier run left behind before the present release came is not on trial any more.
+        and (current is None or one["id"] == current["id"] or str(one["at"]) >= str(current["at"]))
+    ]
     if on_trial:
         return str(max(on_trial, key=lambda one: str(one["at"]))["id"])
     if current is None:
@@ -38,13 +44,20 @@ def target_of(releases: Sequence[Release], candidate: str | None) -> str | None:
     return accepted[-1] if accepted else None
 
 
-def plan(known: Mapping[str, Any], named: str | None = None, to: str | None = None) -> dict[str, Any]:
+def plan(
+    known: Mapping[str, Any], named: str | None = None, to: str | None = None, before: str | None = None
+) -> dict[str, Any]:
     """``{candidate, to, problems}`` from what the store returns (``current`` and ``releases``).
 
     ``to`` may name an accepted release. One that was never accepted, or rejected, is a problem: nothing has shown that
     it works.
+
+    ``before`` is the accepted release that ran when the run began. When it is the candidate itself, the state before is
+    that release: it is not given up, and never stopped.
     """
     releases: Sequence[Release] = known["releases"]
+    if before and before == named and not to:
+        return {"candidate": None, "to": before, "problems": []}
     candidate = candidate_of(known["current"], releases, named)
     problems: list[str] = []
     if to:
@@ -57,4 +70,8 @@ def plan(known: Mapping[str, Any], named: str | None = None, to: str | None = No
             problems.append(f"the release {to} is the one that is given up")
     if candidate is None and not problems:
         problems.append("no release is known, so there is nothing to roll back")
-    return {"candidate": candidate, "to": to or target_of(releases, candidate), "problems": problems}
+    target = to or target_of(releases, candidate)
+    status = next((one["status"] for one in releases if one["id"] == candidate), None)
+    if target is None and status == "accepted":
+        problems.append(f"{candidate} is the only release that was ever accepted: there is none to go back to, and it is left as it is")
+    return {"candidate": candidate, "to": target, "problems": problems}

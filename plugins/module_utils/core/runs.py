@@ -52,6 +52,8 @@ PLAN_OPTIONS: Mapping[str, Option] = {
     "secrets": Option(opt.anything, "names of the secrets", default=[]),
     "store": Option(opt.text, "URL of the store"),
     "lock_lease": Option(opt.duration, "lease of the lock"),
+    "preflight_budget": Option(opt.duration, "budget of the step preflight"),
+    "elsewhere": Option(opt.anything, "tags of checks that something else than a step asks", default=[]),
     "serial": Option(opt.anything, "sizes of the waves"),
 }
 
@@ -73,6 +75,20 @@ def _read_steps(raw: Any, checks: Sequence[Check] | None, problems: list[Problem
         if clean["checks"] and checks is not None and not select(checks, clean["checks"]["tags"]):
             tags = ", ".join(clean["checks"]["tags"])
             problems.append(Problem(where, f"no check carries the tag {tags}, so the step would pass on no evidence"))
+
+
+def _read_unasked(checks: Sequence[Check], steps: Any, elsewhere: Sequence[str], problems: list[Problem]) -> None:
+    """A required check that nothing asks could never block: most likely a tag is misspelt."""
+    asked = set(elsewhere)
+    for step in steps if isinstance(steps, Sequence) and not isinstance(steps, str) else []:
+        of_step = step.get("checks") if isinstance(step, Mapping) else None
+        tags = of_step.get("tags") if isinstance(of_step, Mapping) else None
+        asked |= {tags} if isinstance(tags, str) else set(tags or [])
+    problems.extend(
+        Problem(check.id, f"is required, but no step asks it; its tags are {', '.join(check.tags) or 'none'}")
+        for check in checks
+        if check.required and not asked & set(check.tags)
+    )
 
 
 def _read_gate(raw: Any, checks: Sequence[Check] | None, steps: Sequence[str], problems: list[Problem]) -> Policy:
@@ -108,6 +124,8 @@ def plan_problems(plan: Mapping[str, Any], probes: Mapping[str, Probe], always: 
         except InputError as error:
             problems.extend(error.problems)
     steps = [str(one.get("name")) for one in clean["steps"] or [] if isinstance(one, Mapping)]
+    if checks is not None and clean["steps"]:
+        _read_unasked(checks, clean["steps"], clean["elsewhere"] or [], problems)
     _read_gate(clean["gate"], checks, [*always, *steps], problems)
     return [str(problem).replace("cutover.", "cutover_", 1) for problem in problems]
 
@@ -174,7 +192,8 @@ def stopped(outcomes: Mapping[str, Mapping[str, Any] | None], hosts: Sequence[st
 def _outcome_failure(outcome: Mapping[str, Any]) -> Mapping[str, Any]:
     step = outcome.get("step")
     where = f"in or after the step {step}" if step else "before its first step"
-    return {"step": step or "-", "task": None, "message": f"the host was lost {where} (unreachable)"}
+    message = f"the host was lost {where} (unreachable, or a task outside of the steps failed)"
+    return {"step": step or "-", "task": None, "message": message}
 
 
 def evidence(outcomes: Mapping[str, Mapping[str, Any] | None], hosts: Sequence[str]) -> dict[str, Any]:
@@ -249,8 +268,12 @@ def run_record(
     rollback = _rollback(outcomes, undone, hosts) if run.get("kind") == "rollback" or decision != "go" else None
     if run.get("kind") == "rollback":
         # A rollback by hand is not judged by the gate of a cutover: it is good when it is verified on every host.
-        reasons = [f"{host}: {one['failed'].get('message')}" for host, one in seen.items() if one.get("failed")]
+        reasons = [f"{host}: no evidence, the host was lost or never reached" for host in hosts if host not in seen]
+        reasons += [f"{host}: {one['failed'].get('message')}" for host, one in seen.items() if one.get("failed")]
         decision = "go" if rollback is not None and rollback["verified"] and not reasons else "no_go"
+    elif problems:
+        # Accepted, ledger or lock could not be written: what stands on the hosts is not what the store says.
+        decision = "no_go"
     previous = [one for one in ((outcomes.get(host) or {}).get("previous_release") for host in hosts) if one]
     return {
         **{key: run.get(key) for key in ("id", "kind", "environment", "release", "reason", "started", "operator", "controller")},
