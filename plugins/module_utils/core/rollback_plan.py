@@ -73,5 +73,5 @@ def plan(
     target = to or target_of(releases, candidate)
     status = next((one["status"] for one in releases if one["id"] == candidate), None)
     if target is None and status == "accepted":
-        problems.append(f"{candidate} is the only release that was ever accepted: there is none to go back to, and it is left as it is")
+        problems.append(f"{candidate} is the only release that was ever accepted: there is none to go back to; it is left as it is")
     return {"candidate": candidate, "to": target, "problems": problems}

@@ -185,3 +185,12 @@ def test_what_is_missing_never_passes(verdicts: list[dict[str, Any]], policy: An
     assert decide({"h": lost}, ["h"], read).decision == "no_go"
     if blocking(verdicts, read):
         assert decide({"h": host(*verdicts)}, ["h"], read).decision == "no_go"
+
+
+def test_good_hosts_do_not_outvote_a_broken_one() -> None:
+    good = [host(*[one(str(n), tags=("regression",)) for n in range(18)]) for _ in range(19)]
+    broken = host(*[one(str(n), "fail", tags=("regression",)) for n in range(18)])
+    evidence = {f"h{n}": of_host for n, of_host in enumerate([*good, broken])}
+    decision = decide(evidence, list(evidence), read_policy(RATE))
+    assert decision.decision == "no_go"
+    assert "on the worst host 0 %" in decision.criteria[0]["detail"]

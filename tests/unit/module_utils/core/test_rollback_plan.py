@@ -56,3 +56,21 @@ def test_only_what_was_accepted_is_gone_back_to(to: str, expected: str) -> None:
     found = plan({"current": GOOD, "releases": [OLD, GOOD, bad]}, named="1.0.0", to=to)
     assert expected in found["problems"][0]
     assert plan({"current": GOOD, "releases": [OLD, GOOD, bad]}, named="1.0.0", to="0.9.0")["to"] == "0.9.0"
+
+
+def test_the_accepted_release_that_was_cut_over_to_again_is_kept() -> None:
+    known = {"current": GOOD, "releases": [OLD, GOOD]}
+    assert plan(known, named="1.0.0", before="1.0.0") == {"candidate": None, "to": "1.0.0", "problems": []}
+    assert plan(known, named="1.0.0")["to"] == "0.9.0"
+
+
+def test_the_only_accepted_release_is_never_stopped() -> None:
+    assert "is left as it is" in plan({"current": GOOD, "releases": [GOOD]})["problems"][0]
+    trial = release("0.1.0", "deployed", "2025-01-01T00:00:00Z")
+    assert plan({"current": trial, "releases": [trial]}) == {"candidate": "0.1.0", "to": None, "problems": []}
+
+
+def test_what_a_dead_run_left_behind_long_ago_is_not_on_trial() -> None:
+    stale = release("1.5.0", "deployed", "2025-02-15T00:00:00Z")
+    new = release("1.8.0", "accepted", "2025-03-01T00:00:00Z")
+    assert plan({"current": new, "releases": [OLD, GOOD, stale, new]}) == {"candidate": "1.8.0", "to": "1.0.0", "problems": []}

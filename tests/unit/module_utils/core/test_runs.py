@@ -127,3 +127,23 @@ def test_without_a_decision_it_is_no_go() -> None:
     made = runs.run_record(RUN, {}, {"a": outcome(), "b": outcome(close_error="disk full")}, {}, "now")
     assert made["decision"] == "no_go"
     assert made["problems"] == ["b: disk full"]
+
+
+def test_a_required_check_that_nothing_asks_is_a_mistake() -> None:
+    stray = {"id": "B", "fake": {}, "expect": {"status": "== 200"}, "tags": ["smok"]}
+    plan = {**PLAN, "checks": [*PLAN["checks"], stray]}
+    assert any("B: is required, but no step asks it" in one for one in runs.plan_problems(plan, PROBES))
+    assert runs.plan_problems({**plan, "elsewhere": ["smok"]}, PROBES) == []
+    assert runs.plan_problems({**PLAN, "checks": [*PLAN["checks"], {**stray, "required": False}]}, PROBES) == []
+
+
+def test_what_could_not_be_closed_is_no_go() -> None:
+    made = runs.run_record(RUN, {"decision": "go", "reasons": []}, {"a": outcome(), "b": outcome(close_error="lock lost")}, {}, "now")
+    assert made["decision"] == "no_go"
+    assert made["reasons"] == ["b: lock lost"]
+
+
+def test_a_rollback_by_hand_needs_evidence_of_every_host() -> None:
+    made = runs.run_record({**RUN, "kind": "rollback"}, {}, {"a": outcome(), "b": None}, {"a": done()}, "now")
+    assert made["decision"] == "no_go"
+    assert any(line.startswith("b: no evidence") for line in made["reasons"])
