@@ -256,15 +256,14 @@ def stage_newest() -> Tally:
     return _pytest("newest", ["tests/unit", "tests/integration", "tests/e2e"])
 
 
-#: What does not know Ansible runs once, on the newest: probes, the demo's application; and what takes long and is about the
-#: application or the machine rather than about Ansible: every faulty release, every moment of a kill, containers.
+#: What the oldest ansible-core leaves to the newest: what does not know Ansible (probes, stores, the demo's application), and what is
+#: about one role or one fault in depth. Every module's examples and whole playbooks, fleets included, run on both.
 ONLY_NEWEST = (
-    "tests/integration/demo",
-    "tests/integration/probes",
-    "tests/e2e/test_faults.py",
-    "tests/e2e/test_killed.py",
-    "tests/e2e/test_spark_ta.py",
-)
+    *(f"tests/integration/{part}" for part in (
+        "demo", "probes", "store", "deploy", "rollback", "redis_aof", "nginx_streaming", "env_file", "toolbox",
+    )),
+    *(f"tests/e2e/test_{part}.py" for part in ("faults", "killed", "operators", "secrets", "spark_ta")),
+)  # fmt: skip
 
 
 def stage_oldest() -> Tally:
