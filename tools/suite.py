@@ -256,8 +256,8 @@ def stage_newest() -> Tally:
     return _pytest("newest", ["tests/unit", "tests/integration", "tests/e2e"])
 
 
-#: What the oldest ansible-core leaves to the newest: what does not know Ansible (probes, stores, the demo's application), and what is
-#: about one role or one fault in depth. Every module's examples and whole playbooks, fleets included, run on both.
+#: What the oldest ansible-core leaves to the newest: what does not know Ansible (probes, stores, the demo's application),
+#: and what is about one role or one fault in depth. Every module's examples and whole playbooks, fleets included, run on both.
 ONLY_NEWEST = (
     *(f"tests/integration/{part}" for part in (
         "demo", "probes", "store", "deploy", "rollback", "redis_aof", "nginx_streaming", "env_file", "toolbox",

@@ -138,7 +138,8 @@ def test_a_required_check_that_nothing_asks_is_a_mistake() -> None:
 
 
 def test_what_could_not_be_closed_is_no_go() -> None:
-    made = runs.run_record(RUN, {"decision": "go", "reasons": []}, {"a": outcome(), "b": outcome(close_error="lock lost")}, {}, "now")
+    outcomes = {"a": outcome(), "b": outcome(close_error="lock lost")}
+    made = runs.run_record(RUN, {"decision": "go", "reasons": []}, outcomes, {}, "now")
     assert made["decision"] == "no_go"
     assert made["reasons"] == ["b: lock lost"]
 
