@@ -19,7 +19,8 @@ import pytest
 from tests.conftest import ROOT, AnsibleResult, ansible_environment
 from tests.e2e.stage import STEPS, Stage
 
-pytestmark = pytest.mark.slow
+# One process runs them all, as they share a machine.
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("e2e-acts")]
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,8 @@ import pytest
 
 from tests.e2e.stage import Stage, quick, recap, tree
 
-pytestmark = pytest.mark.slow
+# One process runs them all, as they share a machine.
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("e2e-again")]
 
 
 def test_the_same_release_again_changes_nothing(live: Stage) -> None:

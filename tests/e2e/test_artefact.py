@@ -15,7 +15,8 @@ import pytest
 from tests.conftest import ROOT, ansible_environment
 from tests.e2e.stage import DEMO, INVENTORY, Stage, quick
 
-pytestmark = pytest.mark.slow
+# One process runs them all, as they share a machine.
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("e2e-artefact")]
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,8 @@ import pytest
 
 from tests.e2e.stage import Stage, quick, recap, tree
 
-pytestmark = pytest.mark.slow
+# One process runs them all, as they share a machine.
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("e2e-byhand")]
 
 
 def test_verify_looks_and_changes_nothing(live: Stage) -> None:

@@ -17,7 +17,8 @@ import requests
 from tests.conftest import AnsibleResult
 from tests.e2e.stage import Stage, port_block
 
-pytestmark = pytest.mark.slow
+# One process runs them all, as they share a machine.
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("e2e-fleet")]
 
 # A service small enough for a fleet. The release 2.0.0-breaks-b is broken on host b only.
 SERVE = """

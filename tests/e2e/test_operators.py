@@ -10,7 +10,8 @@ import pytest
 
 from tests.e2e.stage import Stage, quick, recap, tree
 
-pytestmark = pytest.mark.slow
+# One process runs them all, as they share a machine.
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("e2e-operators")]
 
 
 def test_a_second_operator_is_refused_and_the_first_goes_on(live: Stage) -> None:
