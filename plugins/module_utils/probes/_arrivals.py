@@ -223,6 +223,9 @@ def _from_when(arrivals: Arrivals, end: float) -> tuple[bool | None, str]:
         return None, f"all {signals} {what} came at once when the stream was opened, and none after"
     if a.delays is not None and a.deliveries >= ENOUGH:
         return False, f"{a.sent} events came with a delay that varies by {a.delays[1] - a.delays[0]:.2f} s only"
+    if a.deliveries < 2:
+        # Bytes that complete no event move the time of the last read, and show nothing about when events are let through.
+        return None, f"all {signals} {what} came in one delivery; hold the stream longer"
     if a.longest_silence < NOTICEABLE:
         if end - a.last_read >= max(PROMPT, 0.5 * (end - a.begun)):
             return None, f"the stream fell silent {end - a.last_read:.1f} s before the end"

@@ -110,6 +110,10 @@ def test_a_stream_that_fell_silent() -> None:
     assert buffered(stream(events(0.1, 0.2, 0.3, 0.5)), 10.0)[0] is None
 
 
+def test_one_delivery_and_then_half_an_event_is_too_little() -> None:
+    assert buffered(stream([(0.0, 0, 3, False), (1.0, 0, 0, False)]), 1.1)[0] is None
+
+
 def test_our_own_stall_is_no_proof() -> None:
     reads = [(3.0, 5, 0, False)]
     verdict, why = buffered(stream(reads), 4.0, stall=1.5)
