@@ -26,6 +26,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -34,6 +35,12 @@ CACHE = ROOT / ".cache"
 # `import ansible_collections.golive.cutover...` works however pytest is started.
 if str(CACHE / "collections") not in sys.path:
     sys.path.insert(0, str(CACHE / "collections"))
+
+# A busy machine is no failure. Where a run decides whether a change lands it must be repeatable: there the examples are always
+# the same, and looking for new ones is for whoever runs the tests at their desk.
+hypothesis.settings.register_profile("desk", deadline=None)
+hypothesis.settings.register_profile("repeatable", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("repeatable" if os.environ.get("CI") else "desk")
 
 #: How long a local server may take to answer, on a machine that is busy with other tests.
 START_SECONDS = 20.0
