@@ -1,0 +1,86 @@
+# Copyright (c) the golive.cutover contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every release with a fault is refused by the checks of the runbook, and the one before is put back and verified."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.e2e.stage import STEPS, Stage, services, settings
+
+pytestmark = pytest.mark.slow
+
+#: Release, and the checks (or the step) of which each must have found it.
+FAULTS: list[tuple[str, set[str]]] = [
+    ("1.1.0-errors", {"SMOKE-5"}),
+    ("1.1.0-slow", {"SMOKE-3"}),
+    ("1.1.0-stalled", {"SMOKE-8"}),
+    ("1.1.0-ws-dropped", {"UI-3"}),
+    ("1.1.0-two-leaders", {"LEADER-1"}),
+    ("1.1.0-no-leader", {"LEADER-1", "LEADER-2"}),
+]
+
+
+def refused_and_rolled_back(stage: Stage, release: str, **variables: Any) -> dict[str, Any]:
+    done = stage.run("cutover", release, **variables)
+    assert done.rc != 0, done.output
+    decision = stage.decision()
+    assert decision["release"] == release
+    assert decision["decision"] == "no_go", decision["reasons"]
+    assert decision["previous_release"] == "1.0.0"
+    assert decision["rolled_back"] is True, done.output
+    assert decision["rollback_verified"] is True, decision["rollback"]
+    assert decision["rollback_seconds"] < 60
+    assert stage.health()["release"] == "1.0.0"
+    assert stage.statuses()[release] == "rejected"
+    assert not stage.locked()
+    assert release in done.stdout and "1.0.0" in done.stdout
+    return decision
+
+
+@pytest.mark.parametrize(("release", "found_by"), FAULTS, ids=[release for release, _found_by in FAULTS])
+def test_fault_is_found(live: Stage, release: str, found_by: set[str]) -> None:
+    decision = refused_and_rolled_back(live, release)
+    failed = {one["id"] for one in decision["verdicts"] if one["status"] == "fail" and one["required"]}
+    assert found_by <= failed, {one["id"]: one["reason"] for one in decision["verdicts"] if one["status"] != "pass"}
+    assert any(name in reason for reason in decision["reasons"] for name in found_by)
+
+
+def test_a_stream_that_nginx_buffers(live: Stage) -> None:
+    """Smoke already stops it, as nothing comes in its three seconds. Without smoke, S-003 says what it is: buffered."""
+    steps = [one for one in STEPS if one["name"] != "smoke"]
+    decision = refused_and_rolled_back(live, "1.1.0-buffered", cutover_steps=steps)
+    (found,) = [one for one in decision["verdicts"] if one["id"] == "S-003"]
+    assert found["status"] == "fail", found
+    assert found["measures"]["buffered"]["value"] is True
+    assert any("S-003" in reason for reason in decision["reasons"])
+
+
+def test_a_release_that_refuses_its_configuration(live: Stage) -> None:
+    decision = refused_and_rolled_back(live, "1.1.0-bad-config")
+    assert decision["hosts"]["demo"]["failed"]["step"] == "deploy"
+    assert "ALERT_RULES_SCHEMA" in "\n".join(decision["reasons"])
+
+
+def test_a_release_that_never_gets_healthy(live: Stage) -> None:
+    decision = refused_and_rolled_back(live, "1.1.0-unhealthy", deploy_services=services("3s"))
+    assert decision["hosts"]["demo"]["failed"]["step"] == "deploy"
+    assert "503" in "\n".join(decision["reasons"])
+
+
+def test_a_release_that_crashes_after_it_was_deployed(live: Stage) -> None:
+    """It is up when it is deployed, and gone while the checks look at it."""
+    later = settings(SPARK_FAULT_CRASH_AFTER_SEC="4")
+    decision = refused_and_rolled_back(live, "1.1.0-crash", secrets_values=later)
+    assert decision["reasons"]
+
+
+def test_a_first_release_that_is_refused_leaves_nothing_running(stage: Stage) -> None:
+    done = stage.run("cutover", "1.1.0-bad-config")
+    assert done.rc != 0
+    decision = stage.decision()
+    assert (decision["decision"], decision["previous_release"]) == ("no_go", None)
+    assert not [command for _pid, command in stage.processes() if "spark." in command]
+    assert stage.go("1.0.0").rc == 0
