@@ -42,6 +42,15 @@ hypothesis.settings.register_profile("desk", deadline=None)
 hypothesis.settings.register_profile("repeatable", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("repeatable" if os.environ.get("CI") else "desk")
 
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Refuse to go on when tests that share a machine would be spread over processes: they would fail for no reason of their own."""
+    if getattr(session.config.option, "loadgroup", False):
+        alone = [item.nodeid for item in session.items if item.get_closest_marker("xdist_group") and "@" not in item.nodeid]
+        if alone:
+            raise pytest.UsageError(f"this pytest and this pytest-xdist do not group tests: {alone[0]} would run anywhere")
+
+
 #: How long a local server may take to answer, on a machine that is busy with other tests.
 START_SECONDS = 20.0
 

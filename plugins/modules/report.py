@@ -177,6 +177,7 @@ def main() -> None:
             "secrets": {"type": "list", "elements": "str", "default": [], "no_log": True},
         },
         report,
+        unshown=("run",),
         supports_check_mode=True,
     )
 

@@ -132,7 +132,7 @@ class Socket(asyncio.Protocol):
             problem = self.protocol.handshake_exc
             if problem is not None:
                 return self._end(now, f"the answer is not that of a WebSocket: {problem}")
-            if self.protocol.state is self.library.open_state:
+            if self.protocol.state is not self.library.connecting:
                 self._opened(now)
         for event in self.protocol.events_received():
             self._event(event, now)
@@ -142,6 +142,8 @@ class Socket(asyncio.Protocol):
 
     def _opened(self, now: float) -> None:
         self.opened_at = now
+        if self.protocol.state is not self.library.open_state:
+            return  # closed again by what came in the same packet as the answer
         for message in self.sends:
             self.protocol.send_text(message.encode("utf-8"))
         self.ping()
@@ -238,6 +240,7 @@ class _Library:
             raise LibraryMissing("websockets") from error
         self.parse_uri: Callable[[str], Any] = parse_uri
         self.client: Callable[..., Any] = ClientProtocol
+        self.connecting = State.CONNECTING
         self.open_state = State.OPEN
         self.pong = Opcode.PONG
         self.message_ends = (Opcode.TEXT, Opcode.BINARY, Opcode.CONT)

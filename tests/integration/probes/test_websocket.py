@@ -261,6 +261,23 @@ def test_no_pong() -> None:
     assert seen.missing["round_trip"] == "no pong within 0.6 s"
 
 
+def test_one_that_closes_in_the_packet_that_opens() -> None:
+    from websockets.datastructures import Headers
+    from websockets.frames import Frame, Opcode
+    from websockets.http11 import Request as WsRequest
+    from websockets.server import ServerProtocol
+
+    def leave(request: Request) -> None:
+        response = ServerProtocol().accept(WsRequest(request.path, Headers(request.headers)))
+        goodbye = Frame(Opcode.CLOSE, (4001).to_bytes(2, "big") + b"go away").serialize(mask=False)
+        request.send(response.serialize() + goodbye)
+        request.wait(5)
+
+    with serving(leave) as server:
+        seen = look(PROBE, url=f"ws://127.0.0.1:{server.port}/", hold="3s", send="hello")
+    assert (seen.measures["opened"], seen.measures["unexpected_closes"], seen.measures["close_code"]) == (1, 1, 4001)
+
+
 def test_a_flood() -> None:
     async def flood(link: ServerConnection) -> None:
         while True:
