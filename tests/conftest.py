@@ -44,7 +44,7 @@ hypothesis.settings.load_profile("repeatable" if os.environ.get("CI") else "desk
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Refuse to go on when tests that share a machine would be spread over processes: they would fail for no reason of their own."""
+    """Refuse to go on when tests that share a machine would be spread over processes, where they fail."""
     if getattr(session.config.option, "loadgroup", False):
         alone = [item.nodeid for item in session.items if item.get_closest_marker("xdist_group") and "@" not in item.nodeid]
         if alone:
