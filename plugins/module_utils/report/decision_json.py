@@ -110,7 +110,7 @@ def as_mapping(run: Run) -> dict[str, Any]:
         "environment": run.environment,
         "release": run.release or None,
         "previous_release": run.previous_release or None,
-        "rolled_back": end.kind in (ending.ROLLED_BACK, ending.UNVERIFIED),
+        "rolled_back": end.kind in (ending.ROLLED_BACK, ending.UNVERIFIED) and ending.release_went_back(run),
         "rollback_verified": end.kind == ending.ROLLED_BACK,
         "rollback_seconds": run.rollback.seconds if run.rollback else None,
         "reasons": list(run.reasons),

@@ -54,7 +54,7 @@ def rollback_kind(run: Run) -> str:
         return NOT_ROLLED_BACK if any(host.changed for host in run.hosts) and run.kind != "verify" else UNTOUCHED
     if rollback.errors or uncovered(run):
         return ROLLBACK_FAILED
-    doubted = not all(host.verified for host in rollback.hosts) or any(verdict.blocks for verdict in rollback.verdicts)
+    doubted = not all(host.verified and not host.error for host in rollback.hosts) or any(verdict.blocks for verdict in rollback.verdicts)
     return UNVERIFIED if doubted or not rollback.verified or not rollback.hosts else ROLLED_BACK
 
 
@@ -71,6 +71,29 @@ def _target(run: Run) -> str:
     """Where the rollback went, or should have gone."""
     to = run.rollback.to if run.rollback else ""
     return text.one_line(to or run.previous_release or "the previous release")
+
+
+PREVIOUS_RELEASE = "previous_release"
+_DEEDS = {"stop_scheduler": "the scheduler of {} was stopped", "reduce_load": "the load on {} was reduced"}
+"""What the strategies have done that let the release stay."""
+
+
+def release_went_back(run: Run) -> bool:
+    """Whether the strategy of the rollback gives the release up; the others change something about it and let it stay."""
+    return run.rollback is not None and run.rollback.strategy in (PREVIOUS_RELEASE, "none")
+
+
+def _deed(run: Run) -> str:
+    """What the rollback has done, as the beginning of a sentence."""
+    environment, strategy = text.one_line(run.environment), run.rollback.strategy if run.rollback else ""
+    if release_went_back(run):
+        return f"{environment} was rolled back to {_target(run)}"
+    return _DEEDS.get(strategy, f"the strategy {text.one_line(strategy)} was carried out on {{}}").format(environment)
+
+
+def _stays(run: Run) -> str:
+    stays = run.rollback is not None and run.rollback.to and not release_went_back(run)
+    return f"; {_release(run.rollback.to)} stays" if run.rollback is not None and stays else ""
 
 
 def _names(hosts: list[str]) -> str:
@@ -128,15 +151,16 @@ def ending(run: Run) -> Ending:
         return Ending(kind, "NO-GO", sentence, after)
     if kind == ROLLED_BACK:
         checks = f" by {text.count(len(rollback.verdicts), 'check')}" if rollback.verdicts else ""
-        headline = "ROLLED BACK" if run.kind == "rollback" else "NO-GO"
-        return Ending(kind, headline, f"{environment} was rolled back to {target} {took}, verified{checks}.", after)
+        headline = "NO-GO" if run.kind != "rollback" else "ROLLED BACK" if release_went_back(run) else "DONE"
+        return Ending(kind, headline, f"{_deed(run)} {took}, verified{checks}{_stays(run)}.", after)
     if kind == UNVERIFIED:
-        sentence = f"{environment} was rolled back to {target} {took}, but it could NOT be verified that it works."
-        first = "Look at the failed checks of the rollback: they say what does not work on the previous release."
+        sentence = f"{_deed(run)} {took}, but it could NOT be verified that it works{_stays(run)}."
+        first = "Look at the failed checks of the rollback: they say what does not work now."
         return Ending(kind, "ROLLBACK NOT VERIFIED", sentence, (announce, first, verify, *after))
     failed = list(dict.fromkeys([host.name for host in rollback.errors] + uncovered(run)))
     where = f"failed on {_names(failed)} after {text.duration(rollback.seconds)}"
-    sentence = f"{environment} is NOT back on {target}: the rollback {where}."
+    state = f"is NOT back on {target}" if release_went_back(run) else "is NOT in the state that was asked for"
+    sentence = f"{environment} {state}: the rollback {where}."
     again = f"Repair what the error says, then roll back again: {_command('rollback', failed)}"
     return Ending(kind, "ROLLBACK FAILED", sentence, (announce, again, verify, *after))
 
@@ -220,7 +244,12 @@ def closing_lines(run: Run, report: str = "") -> list[str]:
         # The headline of a cutover that ended quietly is the first line already.
         lines += [end.sentence if run.kind == "cutover" and not end.loud else f"{end.headline}: {end.sentence}"]
         if run.rollback is not None:
-            lines += ["  " + text.one_line(f"{host.name}: {host.error}") for host in run.rollback.errors]
+            # What is back and blocked by checks is said by the checks.
+            lines += [
+                "  " + text.one_line(f"{host.name}: {host.error}")
+                for host in run.rollback.complaints
+                if not (host.back and any(verdict.blocks for verdict in host.verdicts))
+            ]
             lines += ["  " + text.one_line(f"{host}: the rollback did not reach it") for host in uncovered(run)]
             lines += _check_lines(run.rollback.verdicts, several)
     if end.todo:

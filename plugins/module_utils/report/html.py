@@ -327,13 +327,13 @@ def _rollback(run: Run, end: ending.Ending) -> str:
         word = "failed"
     pairs = [
         ("result", _pill(look, word)),
-        ("back to", _e(rollback.to or run.previous_release or "-")),
+        ("back to" if ending.release_went_back(run) else "release, which stays", _e(rollback.to or run.previous_release or "-")),
         ("by", _e(rollback.strategy.replace("_", " "))),
         ("took", _e(text.against_budget(rollback.seconds, rollback.budget))),
         ("because", _e(rollback.reason or (run.reason if run.kind == "rollback" else ""))),
         ("hosts", _e(", ".join(host.name for host in rollback.hosts))),
     ]
-    errors = [(host.name, host.error) for host in rollback.errors]
+    errors = [(host.name, host.error) for host in rollback.complaints]
     errors += [(host, "The rollback did not reach this host.") for host in ending.uncovered(run)]
     cards = [f'<div class="card">{_facts(pairs)}</div>']
     cards += [

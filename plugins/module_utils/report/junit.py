@@ -105,11 +105,15 @@ def _rollback(run: Run) -> list[_Case]:
     group = f"{run.environment}.rollback"
     cases = [
         _Case(
-            name=f"rollback to {rollback.to or 'the previous release'} is verified",
+            name=(
+                f"rollback to {rollback.to or 'the previous release'} is verified"
+                if ending.release_went_back(run)
+                else f"rollback by {rollback.strategy} is verified"
+            ),
             group=group,
             outcome="failure" if end.loud else "pass",
             message=end.sentence,
-            detail="\n".join(f"{host.name}: {host.error}" for host in rollback.errors),
+            detail="\n".join(f"{host.name}: {host.error}" for host in rollback.complaints),
             seconds=rollback.seconds,
         )
     ]

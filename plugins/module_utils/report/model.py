@@ -19,6 +19,9 @@ STATUSES = ("fail", "inconclusive", "warn", "skip", "pass")
 STEP_STATUSES = ("failed", "not_run", "over", "ok")
 """What can become of a step, worst first."""
 
+ROLLBACK_CHECKS = "checks"
+"""The last part of a rollback: the checks, asked when the strategy was carried out and its services were seen."""
+
 STATES = ("pending", "running", "done", "failed", "lost")
 KINDS = ("cutover", "rollback", "verify")
 """What a run does: cut over, roll back on its own, or only look."""
@@ -102,10 +105,13 @@ class Criterion:
 
 @dataclass(frozen=True)
 class RollbackHost:
+    """``back``: what the strategy does was done and its services were seen; an error is then one of the checks after it."""
+
     name: str
     verdicts: Sequence[Verdict]
     verified: bool
     error: str
+    back: bool = False
 
 
 @dataclass(frozen=True)
@@ -120,6 +126,12 @@ class Rollback:
 
     @property
     def errors(self) -> list[RollbackHost]:
+        """Hosts on which the strategy itself failed."""
+        return [host for host in self.complaints if not host.back]
+
+    @property
+    def complaints(self) -> list[RollbackHost]:
+        """Hosts that have something to say: the strategy failed, or what was looked at after it."""
         return [host for host in self.hosts if host.error]
 
     @property
@@ -387,8 +399,10 @@ def _read_criterion(read: _Reader, raw: Any, where: str) -> Criterion:
 def _read_rollback_host(read: _Reader, name: str, raw: Any, where: str, verified: bool) -> RollbackHost:
     """``verified`` is what is said of the whole rollback; it stands for a host that says nothing of itself."""
     raw = read.mapping(raw, where)
+    steps = [_read_step(read, one, at) for at, one in _each(read, raw.get("steps"), f"{where}.steps")]
     return RollbackHost(
         name=read.name(name),
+        back=bool(steps) and steps[-1].name == ROLLBACK_CHECKS and all(step.status == "ok" for step in steps[:-1]),
         verdicts=_read_verdicts(read, raw, read.name(name), where),
         verified=read.flag(raw, "verified", where, verified),
         error=read.text(raw, "error", where),

@@ -94,7 +94,7 @@ def render(run: Run) -> str:
         rollback = run.rollback
         lines += [f"### Rollback by {escaped(rollback.strategy)}", ""]
         lines += [f"- Took {text.against_budget(rollback.seconds, rollback.budget)}; {ending.tally(rollback.verdicts)}."]
-        lines += [f"- {escaped(host.name)}: {escaped(host.error)}" for host in rollback.errors]
+        lines += [f"- {escaped(host.name)}: {escaped(host.error)}" for host in rollback.complaints]
         lines += [f"- {escaped(host)}: the rollback did not reach it" for host in ending.uncovered(run)]
         lines += ["", *_checks(rollback.verdicts)]
     facts = [run.id, f"previous release {run.previous_release or '-'}", f"operator {run.operator or '-'}"]

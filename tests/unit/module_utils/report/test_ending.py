@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.golive.cutover.plugins.module_utils.report.decision_json import as_mapping
 from ansible_collections.golive.cutover.plugins.module_utils.report.ending import KINDS, closing_lines, ending
 from ansible_collections.golive.cutover.plugins.module_utils.report.model import read_run
 
@@ -74,6 +75,50 @@ def test_what_speaks_against_a_rollback_is_heard(run_of: RunOf, change: Callable
     run = run_of("no_go_rolled_back")
     change(run)
     assert ending(read_run(run)).kind == kind
+
+
+PARTS = [{"name": "previous_release", "status": "ok"}, {"name": "services", "status": "ok"}, {"name": "checks", "status": "failed"}]
+
+
+def _blocked(run: dict[str, Any], parts: list[dict[str, Any]]) -> None:
+    run["rollback"]["verified"] = False
+    run["rollback"]["hosts"]["web-1"].update(verified=False, error="Refuse what blocks: blocked by X", steps=parts)
+
+
+def test_checks_that_fail_after_the_release_is_back_are_no_failed_rollback(run_of: RunOf) -> None:
+    run = run_of("no_go_rolled_back")
+    _blocked(run, PARTS)
+    end = ending(read_run(run))
+    assert (end.kind, end.loud) == ("rollback_unverified", True)
+    assert "was rolled back to 1.0.0" in end.sentence and "could NOT be verified" in end.sentence
+    assert any("web-1: Refuse what blocks: blocked by X" in line for line in closing_lines(read_run(run)))
+
+
+@pytest.mark.parametrize("part", [0, 1])
+def test_a_part_before_the_checks_that_fails_is_a_failed_rollback(run_of: RunOf, part: int) -> None:
+    run = run_of("no_go_rolled_back")
+    _blocked(run, [*PARTS[:part], {**PARTS[part], "status": "failed"}])
+    assert ending(read_run(run)).kind == "rollback_failed"
+
+
+@pytest.mark.parametrize(
+    ("strategy", "said"),
+    [
+        ("stop_scheduler", "the scheduler of spark_ta was stopped in 6.2 s (2 min allowed), verified by 6 checks; release 1.1.0 stays."),
+        ("reduce_load", "the load on spark_ta was reduced in 6.2 s (2 min allowed), verified by 6 checks; release 1.1.0 stays."),
+        ("other_way", "the strategy other_way was carried out on spark_ta in 6.2 s (2 min allowed), verified by 6 checks; release 1.1.0 stays."),
+    ],
+)
+def test_a_strategy_that_lets_the_release_stay_is_not_called_rolled_back(run_of: RunOf, strategy: str, said: str) -> None:
+    run = {**run_of("no_go_rolled_back"), "kind": "rollback", "decision": "go", "reasons": []}
+    run["rollback"].update(strategy=strategy, to="1.1.0")
+    end = ending(read_run(run))
+    assert end.headline == "DONE"
+    assert said in end.sentence
+    found = as_mapping(read_run(run))
+    assert (found["rolled_back"], found["rollback_verified"]) == (False, True)
+    run["rollback"]["hosts"]["web-1"]["error"] = "no"
+    assert "is NOT in the state that was asked for" in ending(read_run(run)).sentence
 
 
 def test_a_rollback_on_its_own(run_of: RunOf) -> None:
