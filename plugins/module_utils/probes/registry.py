@@ -32,6 +32,12 @@ def _http() -> Probe:
     return HttpProbe()
 
 
+def _leader() -> Probe:
+    from ansible_collections.golive.cutover.plugins.module_utils.probes.leader import LeaderProbe
+
+    return LeaderProbe()
+
+
 def _metrics() -> Probe:
     from ansible_collections.golive.cutover.plugins.module_utils.probes.metrics import MetricsProbe
 
@@ -101,6 +107,7 @@ PROBES: Mapping[str, Probe] = Registry(
         "command": _command,
         "env_file": _env_file,
         "http": _http,
+        "leader": _leader,
         "metrics": _metrics,
         "redis": _redis,
         "scenario": _scenario,
