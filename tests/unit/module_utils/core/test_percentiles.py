@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import math
 
+import numpy
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -63,3 +64,14 @@ def test_a_slower_sample_never_makes_it_faster(samples: list[float], percent: in
     place = data.draw(st.integers(0, len(samples) - 1))
     slower = [*samples[:place], math.inf, *samples[place + 1 :]]
     assert percentile(slower, percent) >= percentile(samples, percent)
+
+
+@settings(deadline=None)
+@given(SAMPLES, PERCENTS)
+def test_it_is_numpy_s_inverted_distribution_function(samples: list[float], percent: int) -> None:
+    """numpy multiplies share and number in floating point; a hair above a whole number it takes the next sample."""
+    ordered = sorted(samples)
+    value = percentile(samples, percent)
+    oracle = float(numpy.percentile(ordered, percent, method="inverted_cdf"))
+    exact = percent * len(ordered) % 100 != 0
+    assert value == oracle or (not exact and oracle == ordered[percent * len(ordered) // 100])
