@@ -1,7 +1,7 @@
 # Copyright (c) the golive.cutover contributors
 # SPDX-License-Identifier: BSD-2-Clause
-"""What a series did over a window of samples: increase and rate of a counter, with resets and births; change of a
-gauge.
+"""What a series did over a window of samples: increase and rate of a counter, with resets and births; change, growth,
+slope and range of a gauge; and how much of the window the samples cover.
 
 The samples of one series are `Point`s in the order of time. A point whose value is None says that the page was read
 and the series was not on it.
@@ -13,16 +13,25 @@ A counter is read as its process sees it:
 - while it is absent it is zero: its process restarted and has counted nothing yet.
 
 Nothing is extrapolated to the edges of the window: the result is what was counted between the first and the last
-sample. The rate of several series is the sum of their rates and never the rate of their sum, in which a reset of one
-would hide.
+sample. A window whose samples were kept begins with the sample before it, so that they span it (`over`). The rate of
+several series is the sum of their rates and never the rate of their sum, in which a reset of one would hide.
+
+Prometheus does extrapolate; `extrapolated` is its formula, to compare with.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import NamedTuple, Optional
+
+from ansible_collections.golive.cutover.plugins.module_utils.core.statistics import TooFew
+from ansible_collections.golive.cutover.plugins.module_utils.core.trend import Trend, trend
+
+GAP = 2.5
+"""A pause of more than so many usual pauses is a gap: two samples in a row are not there."""
 
 
 class Point(NamedTuple):
@@ -30,6 +39,22 @@ class Point(NamedTuple):
 
     at: float
     value: Optional[float]
+
+
+class Coverage(NamedTuple):
+    """How much of a window was looked at. Times in seconds."""
+
+    samples: int
+    """Looks within the window."""
+    share: float
+    """The part of the window that lies between looks without a gap, 0 to 1."""
+    gaps: int
+    longest: float
+    """The longest time without a look, the ends of the window included."""
+    age: float
+    """From the newest look to the end of the window."""
+    every: float
+    """The usual pause between two looks."""
 
 
 class CannotMeasure(ValueError):
@@ -103,3 +128,141 @@ def delta(points: Sequence[Point]) -> Change:
     if first is None or last is None:
         raise CannotMeasure(f"the series was not on the {'first' if first is None else 'last'} page")
     return Change(amount=last - first, seconds=seconds)
+
+
+def growth(points: Sequence[Point]) -> Change:
+    """By which part of its first value a gauge changed: 0.1 is ten percent more. Raises as `delta`, and for a first value
+    that is not above zero, of which nothing is a part."""
+    change = delta(points)
+    first = points[0].value or 0.0
+    if first <= 0:
+        raise CannotMeasure(f"the first value is {first:g}, so there is no growth; use as: delta")
+    return Change(amount=change.amount / first, seconds=change.seconds)
+
+
+def ratio(of: float, to: float) -> float:
+    """What was counted of one thing in parts of another, such as errors to requests. Raises CannotMeasure when nothing
+    was counted of the other: no traffic is no success."""
+    if not (math.isfinite(of) and math.isfinite(to)):
+        raise CannotMeasure(f"a ratio of {of:g} to {to:g} is no number")
+    if to <= 0:
+        raise CannotMeasure(f"the other side of the ratio is {to:g}: there was nothing to be a part of")
+    return of / to
+
+
+def slope(points: Sequence[Point]) -> Trend:
+    """Where a gauge is going, per second. Raises CannotMeasure, also for too few samples. Looks at which it was absent are
+    left out."""
+    _checked(points)
+    try:
+        return trend([(at, value) for at, value in points if value is not None])
+    except TooFew as error:
+        raise CannotMeasure(str(error)) from error
+
+
+def _each(points: Sequence[Point]) -> list[float]:
+    """The values of a gauge. Raises CannotMeasure when there is none or one is not finite."""
+    values = [value for _at, value in points if value is not None]
+    if not values:
+        raise CannotMeasure("the series was on none of the pages")
+    for value in values:
+        if not math.isfinite(value):
+            raise CannotMeasure(f"a sample is {value}")
+    return values
+
+
+RANGES: Mapping[str, Callable[[Sequence[Point]], float]] = {
+    "min": lambda points: min(_each(points)),
+    "max": lambda points: max(_each(points)),
+    "avg": lambda points: math.fsum(_each(points)) / len(_each(points)),
+}
+"""What is said of all values of a gauge within a window."""
+
+COUNTED = ("increase", "rate", "ratio")
+"""What is asked of counters."""
+CHANGED = (*COUNTED, "delta", "growth")
+"""What is asked of the whole span of a window, so that it begins with the sample before it."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One value of one series over a window, with what there is to tell about it."""
+
+    value: float
+    resets: int = 0
+    born: bool = False
+    vanished: bool = False
+    absent: int = 0
+    """Looks at which the series was not there."""
+    line: Optional[Trend] = None
+
+
+def measure(kind: str, points: Sequence[Point]) -> Measured:
+    """What a series did: ``increase``, ``rate``, ``ratio`` (its increase), ``delta``, ``growth``, ``slope``, ``min``, ``max``,
+    ``avg``. Raises CannotMeasure."""
+    absent = sum(point.value is None for point in points)
+    if kind in COUNTED:
+        change = increase(points)
+        value = change.rate if kind == "rate" else change.amount
+        return Measured(value, change.resets, change.born, change.vanished, absent)
+    if kind in ("delta", "growth"):
+        change = delta(points) if kind == "delta" else growth(points)
+        return Measured(change.amount, absent=absent)
+    if kind == "slope":
+        line = slope(points)
+        return Measured(line.slope, absent=absent, line=line)
+    return Measured(RANGES[kind](points), absent=absent)
+
+
+def over(kind: str, points: Sequence[Point], start: float) -> list[Point]:
+    """The points that a window from ``start`` on is about: those after it, and for what is asked of the whole span also the
+    one before. ``points`` holds at most one that is not after the start."""
+    return [point for point in points if kind in CHANGED or point.at > start]
+
+
+def coverage(looks: Sequence[float], start: float, end: float, every: Optional[float] = None) -> Coverage:
+    """How much of the window from start to end the looks cover.
+
+    ``looks`` are times in order; one at or before the start shows that looking had begun by then. Without ``every`` the
+    usual pause is the median of all. Raises CannotMeasure for fewer than two looks, or none within the window.
+    """
+    within = [at for at in looks if start < at <= end]
+    if len(looks) < 2 or not within:
+        raise CannotMeasure(f"{len(within)} sample{'' if len(within) == 1 else 's'} in the window; two are needed")
+    pauses = [later - earlier for earlier, later in zip(looks, looks[1:])]
+    usual = every or median(pauses)
+    limit = GAP * usual
+    covered = 0.0
+    longest = max(pauses)
+    gaps = sum(pause > limit for pause in pauses)
+    for earlier, later in zip(looks, looks[1:]):
+        if later - earlier <= limit:
+            covered += max(min(later, end) - max(earlier, start), 0.0)
+    age = end - within[-1]
+    if age <= limit:
+        covered += age
+    else:
+        gaps += 1
+    if looks[0] > start:
+        longest = max(longest, looks[0] - start)
+    return Coverage(len(within), min(covered / (end - start), 1.0), gaps, max(longest, age), age, usual)
+
+
+def extrapolated(points: Sequence[Point], start: float, end: float) -> float:
+    """``increase`` as Prometheus computes it from the samples after ``start``, up to ``end``: extrapolated to the ends of the
+    window, at most by half a pause where samples are missing, and not below zero before the first.
+
+    Source: ``extrapolatedRate`` in Prometheus' promql/functions.go, for counters. Raises CannotMeasure where Prometheus
+    returns nothing, and as `increase`. Prometheus knows no births: a sample is counted from the second on.
+    """
+    there = [point for point in points if point.value is not None and start < point.at <= end]
+    counted = increase(there)
+    pause = counted.seconds / (len(there) - 1)
+    to_start, to_end = there[0].at - start, end - there[-1].at
+    if to_start >= pause * 1.1:
+        to_start = pause / 2
+    if counted.amount > 0:
+        to_start = min(to_start, counted.seconds * ((there[0].value or 0.0) / counted.amount))
+    if to_end >= pause * 1.1:
+        to_end = pause / 2
+    return counted.amount * (counted.seconds + to_start + to_end) / counted.seconds

@@ -11,7 +11,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.golive.cutover.plugins.module_utils.core.windows import CannotMeasure, Point, delta, increase
+from ansible_collections.golive.cutover.plugins.module_utils.core.windows import (
+    CannotMeasure,
+    Point,
+    coverage,
+    delta,
+    extrapolated,
+    growth,
+    increase,
+    measure,
+    over,
+    ratio,
+    slope,
+)
 
 Values = list[Optional[float]]
 
@@ -111,3 +123,135 @@ def test_more_looks_never_lose_an_increase(values: list[Optional[int]], data: st
     if all(point.value is None for point in coarse):
         return
     assert increase(all_points).amount >= increase(coarse).amount
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Gauges, ratios and slopes
+
+
+def test_growth_is_a_part_of_the_first_value() -> None:
+    assert growth(points([200, 500, 220])).amount == pytest.approx(0.1)
+    assert growth(points([200, 150])).amount == pytest.approx(-0.25)
+    with pytest.raises(CannotMeasure, match="first value is 0, so there is no growth"):
+        growth(points([0, 5]))
+    with pytest.raises(CannotMeasure, match="first page"):
+        growth(points([None, 5]))
+
+
+def test_no_traffic_is_no_ratio() -> None:
+    assert ratio(3, 200) == 0.015
+    for of, to in ((0, 0), (1, 0), (0, -1)):
+        with pytest.raises(CannotMeasure, match="nothing to be a part of"):
+            ratio(of, to)
+    with pytest.raises(CannotMeasure, match="no number"):
+        ratio(math.nan, 1)
+
+
+def test_slope_leaves_absences_out_and_needs_samples() -> None:
+    assert slope(points([1, 2, None, 4, 5, 6])).slope == pytest.approx(0.1)
+    with pytest.raises(CannotMeasure, match="4 samples are too few to say: a slope needs 5"):
+        slope(points([1, 2, None, 4, 5]))
+    with pytest.raises(CannotMeasure, match="nan"):
+        slope(points([1, 2, math.nan, 4, 5]))
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [("increase", 6), ("ratio", 6), ("rate", 0.3), ("delta", -3), ("growth", -0.6), ("min", 2), ("max", 9), ("avg", 16 / 3)],
+)
+def test_one_call_for_every_word(kind: str, value: float) -> None:
+    assert measure(kind, points([5, 9, 2])).value == pytest.approx(value)
+
+
+def test_what_happened_is_told_beside_the_value() -> None:
+    told = measure("increase", points([None, 4, 1, None]))
+    assert (told.value, told.resets, told.born, told.vanished, told.absent) == (5, 2, True, True, 2)
+    line = measure("slope", points([1, 2, 3, 4, 5])).line
+    assert line is not None and line.tau == 1.0
+    for kind in ("min", "max", "avg"):
+        with pytest.raises(CannotMeasure, match="none of the pages"):
+            measure(kind, points([None, None]))
+        with pytest.raises(CannotMeasure, match="inf"):
+            measure(kind, points([1, math.inf]))
+
+
+def test_the_sample_before_the_window_counts_for_changes_alone() -> None:
+    seen = points([1, 2, 3])
+    assert over("increase", seen, start=1005) == seen
+    assert over("max", seen, start=1005) == seen[1:]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Coverage
+
+
+def test_a_window_that_is_looked_at_all_along_is_covered() -> None:
+    found = coverage([float(at) for at in range(-10, 301, 30)], 0, 300)
+    assert (found.samples, found.share, found.gaps, found.age, found.every) == (10, 1.0, 0, 10, 30)
+
+
+def test_a_sampler_that_began_late_stopped_or_paused_is_seen() -> None:
+    late = coverage([float(at) for at in range(180, 301, 30)], 0, 300)
+    assert (late.share, late.gaps, late.longest) == (0.4, 0, 180)
+    stopped = coverage([float(at) for at in range(0, 151, 30)], 0, 300)
+    assert (stopped.share, stopped.gaps, stopped.age) == (0.5, 1, 150)
+    paused = coverage([0.0, 30, 60, 90, 240, 270, 300], 0, 300)
+    assert (paused.share, paused.gaps, paused.longest) == (0.5, 1, 150)
+
+
+def test_one_missed_look_is_no_gap() -> None:
+    assert coverage([0.0, 30, 60, 120, 150, 180], 0, 180).gaps == 0
+    assert coverage([0.0, 30, 60, 150, 180, 210], 0, 210).gaps == 1
+
+
+def test_without_looks_there_is_no_window() -> None:
+    for seen in ([], [10.0], [-20.0, -10.0]):
+        with pytest.raises(CannotMeasure, match="in the window; two are needed"):
+            coverage(seen, 0, 300)
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(-200, 300), min_size=2, max_size=40, unique=True))
+def test_the_share_is_a_share(at: list[int]) -> None:
+    seen = sorted(float(one) for one in at)
+    if seen[-1] <= 0:
+        return
+    found = coverage(seen, 0, 300)
+    assert 0 <= found.share <= 1
+    assert 0 <= found.age <= found.longest
+    assert found.samples == sum(one > 0 for one in seen)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# As Prometheus has it
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (list(range(0, 101, 10)), 100),
+        ([*range(0, 91, 18), *range(0, 73, 18)], 162),
+        (list(range(10, 111, 10)), 105),
+        (list(range(1, 102, 10)), 101),
+    ],
+)
+def test_prometheus_own_examples(values: Values, expected: float) -> None:
+    """``increase(http_requests_total[100m])`` at 50m, from promql/promqltest/testdata/functions.test."""
+    seen = [Point(300.0 * number, value) for number, value in enumerate(values)]
+    assert extrapolated(seen, start=3000 - 6000, end=3000) == pytest.approx(expected)
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 100), min_size=6, max_size=30), st.integers(1000, 10**6))
+def test_over_a_whole_window_both_count_the_same(steps: list[int], first: int) -> None:
+    """Where samples reach from end to end, what is counted is what Prometheus extrapolates, up to one pause."""
+    values: list[float] = [float(first)]
+    for step in steps:
+        values.append(values[-1] + step)
+    seen = points(list(values))
+    start, end = seen[0].at, seen[-1].at
+    kept = increase(seen).amount
+    # Prometheus leaves out the sample at the start, and makes up for it with the average of the others.
+    inside = sum(steps[1:])
+    assert extrapolated(seen, start, end) == pytest.approx(inside * len(steps) / (len(steps) - 1))
+    assert abs(extrapolated(seen, start, end) - kept) <= max(steps[0], inside / (len(steps) - 1)) + 1e-9
