@@ -20,6 +20,12 @@ def _command() -> Probe:
     return CommandProbe()
 
 
+def _container() -> Probe:
+    from ansible_collections.golive.cutover.plugins.module_utils.probes.container import ContainerProbe
+
+    return ContainerProbe()
+
+
 def _env_file() -> Probe:
     from ansible_collections.golive.cutover.plugins.module_utils.probes.env_file import EnvFileProbe
 
@@ -105,6 +111,7 @@ class Registry(Mapping[str, Probe]):
 PROBES: Mapping[str, Probe] = Registry(
     {
         "command": _command,
+        "container": _container,
         "env_file": _env_file,
         "http": _http,
         "leader": _leader,
