@@ -71,7 +71,7 @@ def seconds(duration: Any, lenient: bool = False) -> float | None:
 def with_tags(checks: Sequence[Mapping[str, Any]], tags: Sequence[str]) -> list[Mapping[str, Any]]:
     """The checks with any of the tags; all when there is none. Ansible templates a check only when it is chosen here."""
     wanted = set(tags)
-    return [check for check in checks if not wanted or wanted & set(runs.tags_of(check))]
+    return [check for check in checks if not wanted or (isinstance(check, Mapping) and wanted & set(runs.tags_of(check)))]
 
 
 def blocking(verdicts: Sequence[Mapping[str, Any]], policy: Any = None) -> list[Mapping[str, Any]]:
@@ -121,6 +121,15 @@ def status_lines(verdicts: Any, host: str, lock: Any, releases: Any, ledger: Any
     return status.lines(verdicts, host, lock, releases, ledger)
 
 
+def closing_lines(record: Mapping[str, Any], secrets: Sequence[str] = ()) -> list[str]:
+    from ansible_collections.golive.cutover.plugins.module_utils.report import ending, model
+
+    try:
+        return ending.closing_lines(model.read_run(record, secrets))
+    except CutoverError as error:
+        raise AnsibleFilterError(str(error)) from error
+
+
 class FilterModule:
     """The filters of this file, by name."""
 
@@ -141,5 +150,6 @@ class FilterModule:
             "rollback_summary": runs.rollback_summary,
             "run_record": runs.run_record,
             "rehearsal": runs.rehearsal,
+            "closing_lines": closing_lines,
             "status_lines": status_lines,
         }

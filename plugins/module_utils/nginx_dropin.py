@@ -12,6 +12,7 @@ Below the state directory::
     pending             the name of the run that has not come to its end
     journal/            the files as they were before that change, to be put back when it dies
     loaded.json         what the running nginx was last seen to have loaded
+    releases.json       the runs that changed files for a release, the oldest first
     <run>/manifest.json the files as they were before that run: path, whether it was there, mode, owner
     <run>/<number>      their bytes
 """
@@ -41,6 +42,7 @@ from ansible_collections.golive.cutover.plugins.module_utils.core.errors import 
 
 _POLL = 0.05
 _JOURNAL = "journal"
+_RELEASES = "releases.json"
 
 
 class Wanted(NamedTuple):
@@ -96,7 +98,7 @@ def digest(wanted: Sequence[Wanted]) -> str:
 
 def read_run(name: str) -> str:
     """The name of a run, which becomes the name of a directory. Raises ValueError."""
-    if not name or name.startswith(".") or set(name) & set("/\0") or name in ("lock", "pending", "loaded.json", _JOURNAL):
+    if not name or name.startswith(".") or set(name) & set("/\0") or name in ("lock", "pending", "loaded.json", _RELEASES, _JOURNAL):
         raise ValueError(f"{name!r} cannot be the name of a directory")
     return name
 
@@ -181,6 +183,26 @@ class Saved:
             entries.append({"path": one.path, "saved": name, "mode": mode, "uid": uid, "gid": gid})
         write_file(self._path(run, "manifest.json"), json.dumps(entries, indent=1).encode(), 0o600)
 
+    def _noted(self) -> dict[str, list[str]]:
+        found = read_file(self._path(_RELEASES))
+        return {} if found is None else {str(release): list(runs) for release, runs in json.loads(found.data).items()}
+
+    def note_release(self, release: str, run: str) -> None:
+        """Remember that a run changes files for a release, so that it can be undone without knowing the run."""
+        noted = self._noted()
+        if run not in noted.setdefault(release, []):
+            noted[release].append(run)
+            write_file(self._path(_RELEASES), json.dumps(noted, indent=1).encode(), 0o600)
+
+    def first_run(self, release: str) -> str | None:
+        """The oldest run that changed files for a release and was not undone: what it saved is what was there before the release."""
+        return next((run for run in self._noted().get(release, []) if self.has(run)), None)
+
+    def forget_release(self, release: str) -> None:
+        noted = self._noted()
+        if noted.pop(release, None) is not None:
+            write_file(self._path(_RELEASES), json.dumps(noted, indent=1).encode(), 0o600)
+
     def loaded(self) -> Mapping[str, Any]:
         found = read_file(self._path("loaded.json"))
         try:
@@ -198,7 +220,10 @@ class Saved:
 
 @dataclass
 class Change:
-    """One change. ``clock`` and ``sleep`` are in seconds; ``reload`` says whether a running nginx must take the files."""
+    """One change. ``clock`` and ``sleep`` are in seconds; ``reload`` says whether a running nginx must take the files.
+
+    ``release`` is what it is made for: then it can be undone by naming the release.
+    """
 
     nginx: Nginx
     saved: Saved
@@ -207,6 +232,7 @@ class Change:
     sleep: Callable[[float], None]
     reload: bool = True
     timeout: float = 15.0
+    release: str | None = None
     _told: bool = False
 
     def plan(self, wanted: Sequence[Wanted]) -> list[Placed]:
@@ -222,9 +248,22 @@ class Change:
             return Placed(one.path, "removed")
         return Placed(one.path, "created" if there is None else "changed")
 
-    def restorable(self, run: str) -> list[Wanted]:
-        """The files that were there before a run, to be wanted again. Empty when that run changed nothing."""
-        return self.saved.files(run) if self.saved.has(run) else []
+    def restorable(self) -> list[Wanted]:
+        """The files that were there before the run, or before the release where one is named. Empty when nothing was changed."""
+        run = self.saved.first_run(self.release) if self.release else self.run
+        return self.saved.files(run) if run is not None and self.saved.has(run) else []
+
+    def restore(self) -> dict[str, Any]:
+        """Put the files back that `restorable` names, as one change. What was put back for a release is not put back again."""
+        wanted, release = self.restorable(), self.release
+        if not wanted:
+            return {"changed": False, "reloaded": False, "recovered": None, "files": []}
+        # Going back is no change for the release: it must not be found as one.
+        self.release = None
+        result = self.apply(wanted)
+        if release:
+            self.saved.forget_release(release)
+        return result
 
     def apply(self, wanted: Sequence[Wanted]) -> dict[str, Any]:
         """Place the files and have the running nginx take them.
@@ -240,6 +279,8 @@ class Change:
             what = digest(wanted)
             if changed:
                 self.saved.save(self.run, before)
+                if self.release:
+                    self.saved.note_release(self.release, self.run)
                 self.saved.mark(self.run, before)
             reloaded = False
             try:

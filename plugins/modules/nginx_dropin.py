@@ -50,7 +50,8 @@ options:
   state:
     description:
       - V(present) makes the files what O(files) says.
-      - V(restored) puts back the files that were there before the run O(run). Nothing is done when that run changed none.
+      - V(restored) puts back the files that were there before the run O(run), or before the release O(release) where one is named.
+        Nothing is done when none were changed.
     type: str
     choices: [present, restored]
     default: present
@@ -58,6 +59,11 @@ options:
     description: Name of this run, or of the run to undo.
     type: str
     required: true
+  release:
+    description:
+      - With O(state=present) the release for which the files are placed, which the run may not live to see.
+      - With O(state=restored) the release to undo, whichever runs have placed its files, also those that died.
+    type: str
   state_dir:
     description: Directory on the host for what was there before. It is made when it is missing.
     type: path
@@ -106,6 +112,13 @@ EXAMPLES = r"""
 - name: Put back what was there before that run
   golive.cutover.nginx_dropin:
     run: "{{ cutover_run.id }}"
+    state_dir: /var/lib/golive/nginx
+    state: restored
+
+- name: Put back what was there before a release, whichever run has changed it
+  golive.cutover.nginx_dropin:
+    run: "{{ cutover_run.id }}"
+    release: 1.1.0
     state_dir: /var/lib/golive/nginx
     state: restored
 """
@@ -214,11 +227,12 @@ def nginx_dropin(module: AnsibleModule) -> dict[str, Any]:
         run=run,
         clock=time.monotonic,
         sleep=time.sleep,
+        release=params["release"],
         reload=params["reload"],
         timeout=float(params["timeout"]),
     )
     restored = params["state"] == "restored"
-    wanted = change.restorable(run) if restored else _wanted(params["files"], module.check_mode)
+    wanted = change.restorable() if restored else _wanted(params["files"], module.check_mode)
     difference = _difference(wanted)
     if not wanted:
         result: dict[str, Any] = {"changed": False, "files": [], "reloaded": False, "recovered": None}
@@ -228,7 +242,7 @@ def nginx_dropin(module: AnsibleModule) -> dict[str, Any]:
         placed = [one._asdict() for one in files]
         result = {"changed": changed, "files": placed, "reloaded": changed and params["reload"], "recovered": None}
     else:
-        result = change.apply(wanted)
+        result = change.restore() if restored else change.apply(wanted)
     if module._diff:
         result["diff"] = difference
     return result
@@ -252,6 +266,7 @@ def main() -> None:
             },
             "state": {"type": "str", "choices": ["present", "restored"], "default": "present"},
             "run": {"type": "str", "required": True},
+            "release": {"type": "str"},
             "state_dir": {"type": "path", "required": True},
             "binary": {"type": "str", "default": "nginx"},
             "config": {"type": "path"},

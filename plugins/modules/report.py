@@ -17,6 +17,8 @@ description:
   - A file appears whole or not at all, and the link moves last, so nobody reads half a report.
   - Files are readable by their owner and group.
   - The module writes where it runs. Delegate it to the controller, as the role C(golive.cutover.report) does.
+  - What checks have kept as evidence, such as a picture of a page, lies in C(evidence/) beside the report, where
+    M(golive.cutover.check) has put it. C(report.html) shows it and holds it itself.
   - A rollback is called done only when every changed host is part of it, none has an error and no check blocks.
 options:
   run:
@@ -30,8 +32,16 @@ options:
       - C(rollback) is C(null), or C(strategy), C(to), C(seconds), C(budget), C(verified) and C(hosts), which maps each
         host to its C(verdicts), C(verified) and C(error).
       - Verdicts are records as M(golive.cutover.check) returns them. Times are seconds.
+      - Required unless O(state=possible).
     type: dict
-    required: true
+  state:
+    description:
+      - V(written) writes the report.
+      - V(possible) makes the directory when it is missing and tries whether a report could be written there. What stands in the way
+        is returned and is no failure.
+    type: str
+    choices: [written, possible]
+    default: written
   directory:
     description: The directory of the environment's reports. It is made when it is not there.
     type: path
@@ -100,6 +110,14 @@ EXAMPLES = r"""
   ansible.builtin.debug:
     msg: "{{ written.lines }}"
 
+- name: See before a run whether its report could be written
+  golive.cutover.report:
+    directory: "{{ cutover_reports_dir }}/{{ cutover_environment }}"
+    state: possible
+  delegate_to: localhost
+  register: tried
+  failed_when: tried.problems | length > 0
+
 - name: Write decision.json alone
   golive.cutover.report:
     directory: /srv/reports/spark_ta
@@ -109,9 +127,14 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+problems:
+  description: Why no report could be written; empty when one could.
+  returned: O(state=possible)
+  type: list
+  elements: str
 path:
   description: The directory of this run.
-  returned: success
+  returned: O(state=written)
   type: str
 paths:
   description: Format to the file that was written.
@@ -142,7 +165,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ansible_collections.golive.cutover.plugins.module_utils.ansible_glue import run_module
-from ansible_collections.golive.cutover.plugins.module_utils.report import ending, files
+from ansible_collections.golive.cutover.plugins.module_utils.report import ending, evidence, files
 from ansible_collections.golive.cutover.plugins.module_utils.report.model import read_run
 from ansible_collections.golive.cutover.plugins.module_utils.report.registry import FORMATS, render
 
@@ -152,8 +175,10 @@ if TYPE_CHECKING:
 
 def report(module: AnsibleModule) -> dict[str, Any]:
     params = module.params
-    run = read_run(params["run"], params["secrets"])
+    if params["state"] == "possible":
+        return {"changed": False, "problems": files.problems(Path(params["directory"]))}
     directory = Path(params["directory"])
+    run = read_run(params["run"], params["secrets"], evidence.reader(directory))
     home = directory / run.id
     paths = {name: str(home / FORMATS[name].filename) for name in params["formats"]}
     changed = files.write(directory, run.id, render(run, params["formats"]), check_mode=module.check_mode)
@@ -171,13 +196,15 @@ def report(module: AnsibleModule) -> dict[str, Any]:
 def main() -> None:
     run_module(
         {
-            "run": {"type": "dict", "required": True},
+            "run": {"type": "dict"},
+            "state": {"choices": ["written", "possible"], "default": "written"},
             "directory": {"type": "path", "required": True},
             "formats": {"type": "list", "elements": "str", "choices": list(FORMATS), "default": list(FORMATS)},
             "secrets": {"type": "list", "elements": "str", "default": [], "no_log": True},
         },
         report,
         unshown=("run",),
+        required_if=[("state", "written", ["run"])],
         supports_check_mode=True,
     )
 

@@ -15,6 +15,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -73,10 +74,11 @@ def quick() -> dict[str, Any]:
 
 @contextlib.contextmanager
 def port_block(size: int = 10) -> Iterator[int]:
-    """A block of ports that no other test process has; below the range from which the system takes ports for clients."""
-    directory = CACHE / "e2e-ports"
-    directory.mkdir(parents=True, exist_ok=True)
-    for base in range(20000, 30000, size):
+    """A block of ports that no other test process has, of this clone or another; below those that the system gives to clients."""
+    directory = Path(tempfile.gettempdir()) / f"golive-cutover-ports-{os.getuid()}"
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    first = 20000 + int(hashlib.sha256(str(ROOT).encode()).hexdigest(), 16) % 900 * 10
+    for base in [*range(first, 30000, size), *range(20000, first, size)]:
         lock = (directory / str(base)).open("w")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

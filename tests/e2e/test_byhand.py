@@ -73,6 +73,9 @@ def test_option_1_stops_the_scheduler_without_a_restart(after_strategy: Stage) -
     rollback = decision["rollback"]
     assert (rollback["strategy"], rollback["verified"], rollback["budget"]) == ("stop_scheduler", True, 30)
     assert [one["id"] for one in rollback["verdicts"]] == ["RB-1"]
+    assert decision["rolled_back"] is False
+    assert "the scheduler of demo was stopped" in done.output
+    assert "rolled back" not in done.stdout.split("PLAY RECAP")[-1]
     assert rollback["seconds"] < 60
     assert {pid for pid, command in live.processes() if "spark" in command} == pids
     assert live.health()["release"] == "1.0.0"
@@ -99,6 +102,25 @@ def test_option_3_goes_back_to_the_release_before_and_asking_twice_goes_back_onc
         assert rollback["budget"] == 120
         assert live.health()["release"] == "1.0.0"
         assert live.statuses()["1.0.0"] == "accepted"
+    assert not live.locked()
+
+
+def test_a_rollback_waits_for_nothing_that_it_does_not_need(live: Stage) -> None:
+    """Neither a mistake in checks and steps that it does not ask, nor a place of reports that cannot be written."""
+    live.go("1.0.1", **quick())
+    few = quick()
+    few["cutover_checks"] = [*few["cutover_checks"], {"id": "X-1", "telepathy": {}, "tags": ["regression"]}]
+    few["cutover_steps"] = [{"name": "nothing"}]
+    few["cutover_gate"] = {"criteria": [{"name": "Gone", "checks": ["Y-1"]}]}
+    nowhere = live.root / "a-file"
+    nowhere.write_text("", encoding="utf-8")
+    done = live.run("rollback", None, cutover_reports_dir=str(nowhere), preflight_commands=["no-such-command"], **few)
+    assert live.health()["release"] == "1.0.0", done.output
+    assert live.statuses()["1.0.1"] == "rejected"
+    # How it ended is said although no report could be written, which makes it a run that did not end well.
+    assert "ROLLED BACK: demo was rolled back to 1.0.0" in done.output
+    assert "The report could NOT be written" in done.output
+    assert done.rc != 0
     assert not live.locked()
 
 

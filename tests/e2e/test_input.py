@@ -71,6 +71,17 @@ def test_a_name_that_would_leave_its_directory_is_refused(stage: Stage) -> None:
     assert "cutover_release" in refused(stage, "../../1.0.0", **quick())
 
 
+def test_a_run_that_could_not_be_reported_is_refused(stage: Stage) -> None:
+    nowhere = stage.root / "a-file"
+    nowhere.write_text("", encoding="utf-8")
+    before = tree(stage.home)
+    done = stage.run("cutover", "1.0.0", cutover_reports_dir=str(nowhere), **quick())
+    assert done.rc != 0
+    assert "no report can be written to" in done.output
+    assert "Nothing was touched" in done.output
+    assert tree(stage.home) == before
+
+
 def test_a_pattern_that_matches_nothing(new_stage: Callable[[], Stage]) -> None:
     stage = new_stage()
     done = stage.run("cutover", "1.0.0", cutover_hosts="nobody")

@@ -72,3 +72,17 @@ def write(directory: Path, run_id: str, contents: Mapping[str, str], check_mode:
     except OSError as error:
         raise CutoverError(f"the report could not be written to {home}: {error}") from error
     return bool(stale) or moved
+
+
+def problems(directory: Path) -> list[str]:
+    """What would keep a report from being written below ``directory``, which is made when it is missing."""
+    link = directory / LATEST
+    try:
+        directory.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".tried.", dir=directory) as room:
+            _replace(Path(room, "tried"), b"report")
+    except OSError as error:
+        return [f"no report can be written to {directory}: {error}"]
+    if link.exists() and not link.is_symlink():
+        return [f"{link} is not a symbolic link, so it cannot be pointed at the run; move it away"]
+    return []

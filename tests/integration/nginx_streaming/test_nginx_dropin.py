@@ -174,14 +174,35 @@ def test_restored_is_what_was_there_before_the_run(nginx: Callable[..., Server])
     # The same run once more: what it saved first is what it found.
     change(server, "run-2").apply([file(server, "server.d/a.conf", "location /a { return 200 3; }\n")])
     back = change(server, "run-2")
-    assert back.apply(back.restorable("run-2"))["reloaded"]
+    assert back.restore()["reloaded"]
     assert {path: state[:3] for path, state in tree(server).items()} == between
     assert body(server, "/a") == "1" and body(server, "/hello") == "old"
-    assert not back.apply(back.restorable("run-2"))["changed"]
+    assert not back.restore()["changed"]
     back = change(server, "run-1")
-    back.apply(back.restorable("run-1"))
+    back.restore()
     assert {path: state[:3] for path, state in tree(server).items()} == before
-    assert change(server, "run-9").restorable("run-9") == []
+    assert change(server, "run-9").restorable() == []
+
+
+def test_a_release_is_undone_whichever_runs_have_placed_its_files(nginx: Callable[..., Server]) -> None:
+    server = nginx(SITE, {**NOTHING, "server.d/a.conf": "location /a { return 200 a; }\n"})
+    before = {path: state[:3] for path, state in tree(server).items()}
+    change(server, "run-1", release="1.0.0").apply([file(server, "server.d/a.conf", "location /a { return 200 1; }\n")])
+    between = {path: state[:3] for path, state in tree(server).items()}
+    # Two runs for the next release: the first died later, the second one had something to add.
+    change(server, "run-2", release="1.1.0").apply([file(server, "server.d/a.conf", "location /a { return 200 2; }\n")])
+    change(server, "run-3", release="1.1.0").apply([file(server, "server.d/a.conf", "location /a { return 200 3; }\n")])
+    assert change(server, "run-4", release="1.1.0").restore()["reloaded"]
+    assert {path: state[:3] for path, state in tree(server).items()} == between
+    assert change(server, "run-5", release="1.1.0").restorable() == []
+    assert not change(server, "run-5", release="1.1.0").restore()["changed"]
+    # Tried again, it begins from what is there then.
+    change(server, "run-6", release="1.1.0").apply([file(server, "server.d/a.conf", "location /a { return 200 6; }\n")])
+    change(server, "run-7", release="1.1.0").restore()
+    assert {path: state[:3] for path, state in tree(server).items()} == between
+    change(server, "run-8", release="1.0.0").restore()
+    assert {path: state[:3] for path, state in tree(server).items()} == before
+    assert change(server, "run-9", release="0.9.0").restorable() == []
 
 
 KILLED = """
@@ -228,7 +249,7 @@ def test_killed_anywhere_the_next_run_converges_or_undoes(nginx: Callable[..., S
     assert died.returncode == -signal.SIGKILL, died.stderr
     if undo:
         back = change(server, "run-1")
-        back.apply(back.restorable("run-1"))
+        back.restore()
         assert {path: state[:3] for path, state in tree(server).items()} == before
         assert (body(server, "/a"), body(server, "/b")) == ("a", "old")
         return
@@ -237,7 +258,7 @@ def test_killed_anywhere_the_next_run_converges_or_undoes(nginx: Callable[..., S
     assert "'recovered': 'run-1'" in done.stdout
     assert (body(server, "/a"), body(server, "/b")) == ("new", "new")
     back = change(server, "run-2")
-    back.apply(back.restorable("run-2"))
+    back.restore()
     assert {path: state[:3] for path, state in tree(server).items()} == before, "what run-1 left was taken for the original"
 
 

@@ -104,9 +104,9 @@ def test_a_part_before_the_checks_that_fails_is_a_failed_rollback(run_of: RunOf,
 @pytest.mark.parametrize(
     ("strategy", "said"),
     [
-        ("stop_scheduler", "the scheduler of spark_ta was stopped in 6.2 s (2 min allowed), verified by 6 checks; release 1.1.0 stays."),
-        ("reduce_load", "the load on spark_ta was reduced in 6.2 s (2 min allowed), verified by 6 checks; release 1.1.0 stays."),
-        ("other_way", "the strategy other_way was carried out on spark_ta in 6.2 s (2 min allowed), verified by 6 checks; release 1.1.0 stays."),
+        ("stop_scheduler", "the scheduler of spark_ta was stopped"),
+        ("reduce_load", "the load on spark_ta was reduced"),
+        ("other_way", "the strategy other_way was carried out on spark_ta"),
     ],
 )
 def test_a_strategy_that_lets_the_release_stay_is_not_called_rolled_back(run_of: RunOf, strategy: str, said: str) -> None:
@@ -114,7 +114,7 @@ def test_a_strategy_that_lets_the_release_stay_is_not_called_rolled_back(run_of:
     run["rollback"].update(strategy=strategy, to="1.1.0")
     end = ending(read_run(run))
     assert end.headline == "DONE"
-    assert said in end.sentence
+    assert f"{said} in 6.2 s (2 min allowed), verified by 6 checks; release 1.1.0 stays." in end.sentence
     found = as_mapping(read_run(run))
     assert (found["rolled_back"], found["rollback_verified"]) == (False, True)
     run["rollback"]["hosts"]["web-1"]["error"] = "no"
