@@ -32,6 +32,12 @@ def _env_file() -> Probe:
     return EnvFileProbe()
 
 
+def _host() -> Probe:
+    from ansible_collections.golive.cutover.plugins.module_utils.probes.host import HostProbe
+
+    return HostProbe()
+
+
 def _http() -> Probe:
     from ansible_collections.golive.cutover.plugins.module_utils.probes.http_endpoint import HttpProbe
 
@@ -113,6 +119,7 @@ PROBES: Mapping[str, Probe] = Registry(
         "command": _command,
         "container": _container,
         "env_file": _env_file,
+        "host": _host,
         "http": _http,
         "leader": _leader,
         "metrics": _metrics,
