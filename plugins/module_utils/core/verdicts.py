@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,12 +63,16 @@ def _rows(check: Check, column: str) -> Iterator[tuple[str, Condition]]:
             yield measure, condition
 
 
-def _shown(check: Check, measure: str, condition: Condition, value: units.Value) -> str:
+Hide = Callable[[str], str]
+"""Takes secrets out of a text. It is used before a text is shortened: of a secret that was cut in two, a part would stay."""
+
+
+def _shown(check: Check, measure: str, condition: Condition, value: units.Value, hide: Hide) -> str:
     kind = kind_of_measure(measure, check.kinds) or "any"
-    return units.show(value, condition.kind if kind == "any" else kind)
+    return units.show(hide(value) if isinstance(value, str) else value, condition.kind if kind == "any" else kind)
 
 
-def judge(check: Check, observation: Observation) -> Judgement:
+def judge(check: Check, observation: Observation, hide: Hide = str) -> Judgement:
     """Hold an observation against the thresholds of a check.
 
     ``fail`` when a critical threshold holds or an expected one does not; else ``inconclusive`` when a threshold could not be
@@ -84,7 +88,7 @@ def judge(check: Check, observation: Observation) -> Judgement:
                 unknown.append(f"{measure} could not be measured: {observation.missing.get(measure, 'the probe did not yield it')}")
                 continue
             value = observation.measures[measure]
-            shown = _shown(check, measure, condition, value)
+            shown = _shown(check, measure, condition, value, hide)
             try:
                 holds = condition.holds(value)
             except CannotCompare as error:
@@ -119,6 +123,7 @@ def verdict(
     attempts: int,
     started: str,
     duration: float,
+    hide: Hide = str,
 ) -> dict[str, Any]:
     """The record of a verdict, as `design` describes it. Measures are in base units; duration in seconds."""
     measures: dict[str, Mapping[str, Any]] = {}
@@ -127,7 +132,7 @@ def verdict(
         if isinstance(value, str) and name not in judged:
             continue  # a whole page, or a header that nobody asked about, is no evidence and may hold what is private
         kind = kind_of_measure(name, check.kinds) or "any"
-        short = value[:500] if isinstance(value, str) else value
+        short = hide(value)[:500] if isinstance(value, str) else value
         measures[name] = {"value": short, "unit": units.BASE_UNITS[kind]}
     return {
         "id": check.id,
