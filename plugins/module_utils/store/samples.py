@@ -130,8 +130,9 @@ def read(
     wanted = sorted({name for of in names.values() for name in of.values()})
     found = store.read(wanted).records if wanted else {}
     window = Window()
+    known: dict[str, list[Key]] = {}
     for one in pages:
-        slots = [_load(found.get(name), number) for number, name in names[one].items()]
+        slots = [_load(found.get(name), number, known) for number, name in names[one].items()]
         until = min(_milliseconds(end), head["pages"][one]["newest"])
         _read_page(window, one, [slot for slot in slots if slot], selects, _milliseconds(start - lead), _milliseconds(start), until)
     return window
@@ -156,6 +157,7 @@ def _read_page(
     """Add the looks at one page from ``lead`` to ``end``, of those up to ``start`` only the last. In milliseconds."""
     times: list[int] = []
     columns: dict[Key, list[tuple[int, float]]] = {}
+    asked: dict[Key, Optional[Key]] = {}
     for slot in slots:
         first, last = bisect_left(slot.times, lead), bisect_right(slot.times, end)
         if first >= last:
@@ -163,8 +165,11 @@ def _read_page(
         window.left_out += slot.left_out
         width = len(slot.series)
         for column, key in enumerate(slot.series):
-            named = (key[0], tuple(sorted((*key[1], ("page", page)))))
-            if selects(named):
+            if key not in asked:
+                with_page = (key[0], tuple(sorted((*key[1], ("page", page)))))
+                asked[key] = with_page if selects(with_page) else None
+            named = asked[key]
+            if named is not None:
                 values = slot.numbers[first * width + column : last * width : width]
                 columns.setdefault(named, []).extend(enumerate(values, len(times)))
         times += slot.times[first:last]
@@ -393,19 +398,25 @@ def _dump(slot: _Slot) -> Record:
     }
 
 
-def _load(record: Optional[Record], number: Optional[int] = None) -> Optional[_Slot]:
-    """A slot as it was written; None when there is none, or when it is of another time."""
+def _load(record: Optional[Record], number: Optional[int] = None, known: Optional[dict[str, list[Key]]] = None) -> Optional[_Slot]:
+    """A slot as it was written; None when there is none, or when it is of another time. ``known``: the series of the slots
+    that were read before, which are mostly the same."""
     if not record or (number is not None and record.get("slot") != number):
         return None
     try:
         begin = int(record["slot"]) * SLOT * 1000
-        keys = [(str(name), tuple(sorted(labels.items()))) for name, labels in json.loads(_unpack(record["series"]))]
+        names = str(record["series"])
+        keys = (known or {}).get(names)
+        if keys is None:
+            keys = [(str(name), tuple(sorted(labels.items()))) for name, labels in json.loads(_unpack(names))]
+            if known is not None:
+                known[names] = keys
         packed = _unpack(record["values"])
         numbers = struct.unpack(f"<{len(packed) // 8}d", packed)
         times = [begin + int(at) for at in record["at"]]
         if len(numbers) != len(keys) * len(times):
             raise ValueError(f"{len(numbers)} values of {len(keys)} series in {len(times)} looks")
-        return _Slot(int(record["slot"]), times, keys, numbers, int(record["left_out"]))
+        return _Slot(int(record["slot"]), times, list(keys), numbers, int(record["left_out"]))
     except (KeyError, TypeError, ValueError, AttributeError, binascii.Error, struct.error, zlib.error) as error:
         raise StoreError(f"a record of samples in the store cannot be read ({error}); something else wrote it") from error
 
