@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import fcntl
+import http.server
 import json
 import os
 import re
@@ -21,7 +22,10 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
+import urllib.parse
+import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -340,6 +344,138 @@ def nginx(nginx_bin: str, tmp_path: Path, free_port: Callable[[], int]) -> Itera
     yield start
     for server in started:
         server.stop()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Prometheus
+
+
+@pytest.fixture(scope="session")
+def prometheus_bin() -> str:
+    """Return the path of a runnable Prometheus server; ``promtool`` lies beside it."""
+    return _wrapper("prometheus", "prometheus")
+
+
+class MetricsPage:
+    """A page of metrics that a test controls: what ``text`` holds is served; None is answered with 503."""
+
+    def __init__(self) -> None:
+        self.text: str | None = ""
+        page = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                content = (page.text or "").encode()
+                self.send_response(503 if page.text is None else 200)
+                self.send_header("Content-Type", "text/plain; version=0.0.4")
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+
+            def log_message(self, *_args: object) -> None:
+                pass
+
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.port: int = self._server.server_address[1]
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+@dataclasses.dataclass
+class Prometheus:
+    """A private Prometheus server. ``page`` is what it scrapes, as the job ``page``; ``directory`` holds all its files."""
+
+    port: int
+    directory: Path
+    page: MetricsPage
+    process: subprocess.Popen[bytes]
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def ask(self, query: str, **more: str) -> Any:
+        """Return the result of a query at one moment, as the API gives it."""
+        form = urllib.parse.urlencode({"query": query, **more})
+        with urllib.request.urlopen(f"{self.url}/api/v1/query?{form}", timeout=10) as reply:
+            return json.load(reply)["data"]["result"]
+
+    def ready(self) -> bool:
+        with contextlib.suppress(OSError), urllib.request.urlopen(f"{self.url}/-/ready", timeout=1) as reply:
+            return bool(reply.status == 200)
+        return False
+
+    def stop(self) -> None:
+        """End the server."""
+        stop_process(self.process)
+
+
+@pytest.fixture
+def prometheus(prometheus_bin: str, tmp_path: Path, free_port: Callable[[], int]) -> Iterator[Callable[..., Prometheus]]:
+    """Return ``start(text="", history="", config="", every="200ms")``, which starts a private Prometheus on a free port.
+
+    It scrapes a page that holds *text* and that the test changes through ``.page.text``. *history* are samples of the past in
+    the OpenMetrics format, with timestamps; the closing ``# EOF`` is added. *config* is appended to the configuration
+    (``rule_files``, ``alerting``); *every* is the interval of scrapes and of rules.
+    """
+    started: list[Prometheus] = []
+
+    def start(text: str = "", history: str = "", config: str = "", every: str = "200ms") -> Prometheus:
+        port = free_port()
+        home = tmp_path / f"prometheus-{port}"
+        data = home / "data"
+        data.mkdir(parents=True)
+        if history:
+            (home / "history").write_text(f"{history.rstrip()}\n# EOF\n", encoding="utf-8")
+            promtool = str(Path(prometheus_bin).with_name("promtool"))
+            command = [promtool, "tsdb", "create-blocks-from", "openmetrics", str(home / "history"), str(data)]
+            done = subprocess.run(command, text=True, stdin=subprocess.DEVNULL, capture_output=True)
+            if done.returncode:
+                pytest.fail(f"promtool: {done.stderr.strip()}", pytrace=False)
+        page = MetricsPage()
+        page.text = text
+        scrapes = f"  - job_name: page\n    static_configs: [{{targets: ['127.0.0.1:{page.port}']}}]\n"
+        (home / "prometheus.yml").write_text(
+            f"global: {{scrape_interval: {every}, scrape_timeout: {every}, evaluation_interval: {every}}}\n"
+            f"scrape_configs:\n{scrapes}{config}",
+            encoding="utf-8",
+        )
+        command = [prometheus_bin, f"--config.file={home / 'prometheus.yml'}", f"--storage.tsdb.path={data}"]
+        command += [f"--web.listen-address=127.0.0.1:{port}", "--log.level=warn"]
+        with (home / "log").open("wb") as log:
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd=home)
+        server = Prometheus(port, home, page, process)
+        started.append(server)
+        wait_until(lambda: process.poll() is not None or server.ready(), what=f"prometheus on {port}")
+        if process.poll() is not None:
+            pytest.fail(f"prometheus ended: {(home / 'log').read_text(errors='replace')[-2000:]}", pytrace=False)
+        return server
+
+    yield start
+    for server in started:
+        server.stop()
+        server.page.close()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Load generators
+
+
+@pytest.fixture(scope="session")
+def ab_bin() -> str:
+    """Return the path of a runnable ``ab``."""
+    return _wrapper("load", "ab")
+
+
+@pytest.fixture(scope="session")
+def wrk_bin() -> str:
+    """Return the path of a runnable ``wrk``."""
+    return _wrapper("load", "wrk")
 
 
 # ---------------------------------------------------------------------------------------------------------------------

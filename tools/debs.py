@@ -69,6 +69,7 @@ class Bundle:
 
 
 BUNDLES: dict[str, Bundle] = {
+    "chromium": Bundle("browser for the probe page", ("chromium",), {"chromium": (120,)}),
     "nginx": Bundle("nginx web server", ("nginx",), {"nginx": (1, 20)}),
     "redis": Bundle(
         "Redis server and its tools",
@@ -83,10 +84,16 @@ BUNDLES: dict[str, Bundle] = {
         own_packages=("iptables",),
         debian_suite="trixie",
     ),
+    "load": Bundle(
+        "load generators that the probe load is compared with",
+        ("apache2-utils", "wrk"),
+        {"ab": None, "wrk": None},
+    ),
     "mmdebstrap": Bundle("builds the base images of the tests", ("mmdebstrap",), {"mmdebstrap": (1, 3)}),
     "openssl": Bundle("certificates for tests of TLS", ("openssl",), {"openssl": (3, 0)}),
     "patchelf": Bundle("makes an unpacked Python find its libraries", ("patchelf",), {"patchelf": (0, 14)}),
     "pip": Bundle("pip, for a Python that comes without ensurepip", ("python3-pip-whl",), {}),
+    "prometheus": Bundle("Prometheus server and promtool", ("prometheus",), {"prometheus": None, "promtool": None}),
     "python": Bundle(
         "Python 3.13 for a machine whose newest is older",
         ("python3.13-venv", "libpython3.13-stdlib", "python3-pip-whl", "ca-certificates"),
@@ -133,9 +140,7 @@ def machine_command(name: str, oldest: tuple[int, ...]) -> str | None:
         return None
     flag = {"nginx": "-v", "openssl": "version"}.get(name, "--version")
     try:
-        answer = subprocess.run(
-            [found, flag], check=True, text=True, stdin=subprocess.DEVNULL, capture_output=True, timeout=20
-        )
+        answer = subprocess.run([found, flag], check=True, text=True, stdin=subprocess.DEVNULL, capture_output=True, timeout=20)
     except (OSError, subprocess.SubprocessError):
         return None
     version = version_of(answer.stdout + answer.stderr)
@@ -514,7 +519,8 @@ def wrapper(name: str, command: str, root: Path | None) -> str:
 
 def find_in(root: Path, name: str) -> Path | None:
     """Return the executable *name* in an unpacked bundle."""
-    for directory in ("usr/bin", "usr/sbin"):
+    # Chromium's launcher in usr/bin only knows where the program is once it is installed.
+    for directory in ("usr/lib/chromium", "usr/bin", "usr/sbin"):
         path = root / directory / name
         if path.exists():
             return path

@@ -56,6 +56,12 @@ def _metrics() -> Probe:
     return MetricsProbe()
 
 
+def _promql() -> Probe:
+    from ansible_collections.golive.cutover.plugins.module_utils.probes.promql import PromqlProbe
+
+    return PromqlProbe()
+
+
 def _redis() -> Probe:
     from ansible_collections.golive.cutover.plugins.module_utils.probes.redis import RedisProbe
 
@@ -123,6 +129,7 @@ PROBES: Mapping[str, Probe] = Registry(
         "http": _http,
         "leader": _leader,
         "metrics": _metrics,
+        "promql": _promql,
         "redis": _redis,
         "scenario": _scenario,
         "sse": _sse,
