@@ -50,6 +50,12 @@ options:
     description: Read and validate the checks, and ask none.
     type: bool
     default: false
+  artefacts_dir:
+    description:
+      - The directory of the run's report on the controller. What a probe keeps as evidence, such as a picture of a page,
+        is written to C(evidence/) in it.
+      - Without it, and in check mode, the verdicts name the evidence and it is dropped.
+    type: path
 attributes:
   check_mode:
     support: full
@@ -97,6 +103,23 @@ EXAMPLES = r"""
         expect:
           open: "== true"
     validate_only: true
+
+- name: Look at a page as a visitor would, and keep a picture of it
+  golive.cutover.check:
+    checks:
+      - id: UI-001
+        title: The page is rendered without an error
+        page:
+          url: http://127.0.0.1:3000/
+          ready: body
+        expect:
+          status: "== 200"
+          js_errors: "== 0"
+        critical:
+          render_time: "> 30s"
+        timeout: 60s
+    artefacts_dir: "{{ cutover_reports_dir }}/{{ cutover_environment }}/{{ cutover_run.id }}"
+  register: ui
 """
 
 RETURN = r"""
@@ -146,6 +169,13 @@ verdicts:
       description: The tags of the check.
       type: list
       elements: str
+    artefacts:
+      description:
+        - What the probe kept as evidence, each with C(name), C(media_type), C(bytes), C(sha256), and C(file), its place
+          below O(artefacts_dir).
+      returned: when there is some
+      type: list
+      elements: dict
 asked:
   description: The ids of the checks that were chosen by O(tags).
   returned: success
@@ -161,6 +191,7 @@ from typing import TYPE_CHECKING, Any
 
 from ansible_collections.golive.cutover.plugins.module_utils.ansible_glue import run_module
 from ansible_collections.golive.cutover.plugins.module_utils.core import units
+from ansible_collections.golive.cutover.plugins.module_utils.core.artefacts import Kept
 from ansible_collections.golive.cutover.plugins.module_utils.core.checks import read_checks, select
 from ansible_collections.golive.cutover.plugins.module_utils.core.errors import InputError, Problem
 from ansible_collections.golive.cutover.plugins.module_utils.core.runner import run_checks
@@ -180,10 +211,13 @@ def check(module: AnsibleModule) -> dict[str, Any]:
     chosen = select(read_checks(params["checks"], PROBES, params["secrets"]), params["tags"])
     asked = [one.id for one in chosen]
     verdicts: list[dict[str, Any]] = []
+    kept: list[Kept] = []
     if not params["validate_only"]:
-        verdicts = run_checks(chosen, PROBES, deadline=deadline, concurrency=params["concurrency"])
+        verdicts = run_checks(chosen, PROBES, deadline=deadline, concurrency=params["concurrency"], kept=kept)
     counts = {status: sum(v["status"] == status for v in verdicts) for status in STATUSES}
-    return {"changed": False, "verdicts": verdicts, "asked": asked, "counts": counts}
+    # The action plugin of the same name takes what was kept out of the result, and writes it on the controller.
+    packed = {"artefacts": [one.packed() for one in kept]} if kept else {}
+    return {"changed": False, "verdicts": verdicts, "asked": asked, "counts": counts, **packed}
 
 
 def main() -> None:
@@ -195,6 +229,7 @@ def main() -> None:
             "deadline": {"type": "str", "default": "10m"},
             "concurrency": {"type": "int", "default": 64},
             "validate_only": {"type": "bool", "default": False},
+            "artefacts_dir": {"type": "path"},
         },
         check,
         supports_check_mode=True,

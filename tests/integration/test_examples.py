@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import os
 import shutil
 import sys
 import tempfile
@@ -16,7 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.conftest import Nginx, RedisServer
+from tests.conftest import CACHE, Nginx, RedisServer, _tool
 
 MODULES = sorted(path.stem for path in (Path(__file__).resolve().parents[2] / "plugins/modules").glob("*.py"))
 IN_DOCKER = {"compose_release"}
@@ -48,10 +49,21 @@ class Stage:
     ledger = lock = release = store
 
     def check(self) -> Scene:
-        server: Nginx = self.fixture("nginx")("server { listen 127.0.0.1:@PORT@; location / { return 200 ok; } }")
+        text = "server { listen 127.0.0.1:@PORT@; default_type text/html; location / { return 200 ok; } }"
+        server: Nginx = self.fixture("nginx")(text)
         redis: RedisServer = self.fixture("redis_server")()
-        good = {"ansible.builtin.assert": {"that": "look.verdicts | map(attribute='status') | unique == ['pass']"}}
-        return Scene({"http://127.0.0.1:3000": server.url, "port: 6379": f"port: {redis.port}"}, after=[good])
+        good = [
+            "look.verdicts | map(attribute='status') | unique == ['pass']",
+            "ui.verdicts | map(attribute='status') | unique == ['pass']",
+            "(cutover_reports_dir ~ '/shop/run-1/' ~ ui.verdicts[0].artefacts[0].file) is file",
+        ]
+        _tool("debs.py", "chromium")
+        return Scene(
+            {"http://127.0.0.1:3000": server.url, "port: 6379": f"port: {redis.port}"},
+            {"cutover_reports_dir": str(self.place), "cutover_environment": "shop", "cutover_run": {"id": "run-1"}},
+            after=[{"ansible.builtin.assert": {"that": good}}],
+            environment={"PATH": f"{CACHE / 'bin'}:{os.environ['PATH']}"},
+        )
 
     def go_no_go(self) -> Scene:
         return Scene()

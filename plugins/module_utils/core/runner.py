@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ansible_collections.golive.cutover.plugins.module_utils.core import artefacts
 from ansible_collections.golive.cutover.plugins.module_utils.core.checks import Check, Retry
 from ansible_collections.golive.cutover.plugins.module_utils.core.errors import CutoverError
 from ansible_collections.golive.cutover.plugins.module_utils.core.options import Secret
@@ -89,6 +90,7 @@ class _Asking:
     def __init__(self, check: Check, probe: Probe, clock: Clock, deadline: float) -> None:
         self.check = check
         self.probe = probe
+        self.secrets = secrets_of(check.options)
         self.clock = clock
         self.deadline = deadline
         self.stop = threading.Event()
@@ -97,6 +99,10 @@ class _Asking:
         self.started = clock.now()
         self.latest: tuple[Judgement, Observation] | None = None
         self.record: dict[str, Any] | None = None
+        self.kept: list[artefacts.Kept] = []
+
+    def _hide(self, text: str) -> str:
+        return str(redact(text, self.secrets))
 
     def _look(self, context: Context, look: _Look) -> None:
         try:
@@ -122,7 +128,7 @@ class _Asking:
         if look.observation is None:
             return self._unmeasured(str(look.error))
         evaluate_expressions(self.check, look.observation)
-        return judge(self.check, look.observation), look.observation
+        return judge(self.check, look.observation, self._hide), look.observation
 
     @staticmethod
     def _unmeasured(why: str) -> tuple[Judgement, Observation]:
@@ -168,8 +174,15 @@ class _Asking:
             attempts=self.attempts,
             started=_utc(self.started),
             duration=max(self.clock.monotonic() - self.begun, 0.0),
+            hide=self._hide,
         )
-        clean: dict[str, Any] = redact(record, secrets_of(self.check.options))
+        clean: dict[str, Any] = redact(record, self.secrets)
+        if observation.artefacts:
+            self.kept, refused = artefacts.take(self.check.id, observation.artefacts, self._hide)
+            if self.kept:
+                clean["artefacts"] = [one.record() for one in self.kept]
+            if refused:
+                clean["proof"]["not_kept"] = refused
         return clean
 
     def cut_off(self, seconds: float) -> dict[str, Any]:
@@ -189,8 +202,12 @@ def run_checks(
     deadline: float = DEFAULT_DEADLINE,
     concurrency: int = DEFAULT_CONCURRENCY,
     clock: Clock | None = None,
+    kept: list[artefacts.Kept] | None = None,
 ) -> list[dict[str, Any]]:
-    """Ask all checks and return their verdicts in the order asked. ``deadline`` in seconds from now, for all of them together."""
+    """Ask all checks and return their verdicts in the order asked. ``deadline`` in seconds from now, for all of them together.
+
+    What the probes keep as evidence is appended to ``kept``, with what is not kept left out when there is too much of it.
+    """
     clock = clock or Clock()
     ends = clock.monotonic() + deadline
     askings = [_Asking(check, probes[check.probe], clock, ends) for check in checks]
@@ -210,4 +227,7 @@ def run_checks(
         worker.start()
     for worker in workers:
         worker.join(max(ends + 2 * GRACE - clock.monotonic(), 0.0))
-    return [asking.record if asking.record is not None else asking.cut_off(deadline) for asking in askings]
+    verdicts = [asking.record if asking.record is not None else asking.cut_off(deadline) for asking in askings]
+    if kept is not None:
+        kept.extend(artefacts.bounded(one for asking in askings for one in asking.kept))
+    return verdicts

@@ -15,6 +15,31 @@ from ansible_collections.golive.cutover.plugins.module_utils.core.options import
 from ansible_collections.golive.cutover.plugins.module_utils.core.units import Value
 
 
+@dataclass(frozen=True)
+class Artefact:
+    """Something that a probe keeps as evidence, for a person to look at: a picture, an answer.
+
+    ``name``: a file name without a directory. ``media_type``: one of `MEDIA_TYPES`. A text is kept without the secrets of the
+    check; what a picture shows is for the probe to see to.
+    """
+
+    name: str
+    media_type: str
+    content: bytes = field(repr=False)
+
+
+MEDIA_TYPES: Mapping[str, str] = {
+    "image/jpeg": "jpg",
+    "image/png": "png",
+    "application/json": "json",
+    "text/plain": "txt",
+}
+"""The media types of artefacts, and how the names of their files end."""
+
+LARGEST_ARTEFACT = 1_000_000
+"""Bytes of one artefact. A larger one is not kept, and the proof says so."""
+
+
 @dataclass
 class Observation:
     """What a probe saw.
@@ -24,12 +49,14 @@ class Observation:
     An observation without proof is inconclusive.
     ``missing``: name of a measure that could not be had, to the reason in a few words.
     ``document``: the JSON document that the JMESPath expressions under ``measures:`` of a check look into, if there is one.
+    ``artefacts``: what is kept as evidence beside the verdict. The proof should name each.
     """
 
     measures: dict[str, Value] = field(default_factory=dict)
     proof: dict[str, Any] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
     document: Any = None
+    artefacts: list[Artefact] = field(default_factory=list)
 
 
 @dataclass

@@ -56,6 +56,12 @@ def _metrics() -> Probe:
     return MetricsProbe()
 
 
+def _page() -> Probe:
+    from ansible_collections.golive.cutover.plugins.module_utils.probes.page import PageProbe
+
+    return PageProbe()
+
+
 def _promql() -> Probe:
     from ansible_collections.golive.cutover.plugins.module_utils.probes.promql import PromqlProbe
 
@@ -129,6 +135,7 @@ PROBES: Mapping[str, Probe] = Registry(
         "http": _http,
         "leader": _leader,
         "metrics": _metrics,
+        "page": _page,
         "promql": _promql,
         "redis": _redis,
         "scenario": _scenario,

@@ -12,6 +12,7 @@ from typing import Any
 from ansible_collections.golive.cutover.plugins.module_utils.report import ending
 from ansible_collections.golive.cutover.plugins.module_utils.report.model import (
     STATUSES,
+    Artefact,
     Host,
     Rollback,
     Run,
@@ -57,6 +58,17 @@ def _verdict(verdict: Verdict) -> dict[str, Any]:
         "started": verdict.started or None,
         "duration": verdict.duration,
         "tags": list(verdict.tags),
+        **({"artefacts": [_artefact(one) for one in verdict.artefacts]} if verdict.artefacts else {}),
+    }
+
+
+def _artefact(artefact: Artefact) -> dict[str, Any]:
+    return {
+        "name": artefact.name,
+        "media_type": artefact.media_type,
+        "bytes": artefact.size,
+        "sha256": artefact.sha256 or None,
+        "file": artefact.file or None,
     }
 
 

@@ -8,15 +8,18 @@ read from a broken system can do nothing but be seen.
 
 from __future__ import annotations
 
+import base64
 import html
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from ansible_collections.golive.cutover.plugins.module_utils.core import artefacts
 from ansible_collections.golive.cutover.plugins.module_utils.core.conditions import parse_condition
 from ansible_collections.golive.cutover.plugins.module_utils.core.errors import CannotCompare
 from ansible_collections.golive.cutover.plugins.module_utils.report import ending, text
 from ansible_collections.golive.cutover.plugins.module_utils.report.model import (
+    Artefact,
     Failure,
     Host,
     Measure,
@@ -28,13 +31,15 @@ from ansible_collections.golive.cutover.plugins.module_utils.report.model import
 )
 from ansible_collections.golive.cutover.plugins.module_utils.report.style import CSS
 
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 _BUDGET_AT = 72.0
 """Where a step's budget stands on its track, in percent: the same in every row, so that what is past it is seen."""
 _NAMED = 0.14
 """A step that took this share of the whole has its name on the strip; in a narrower piece it would not be read."""
 _STATUS = {"pass": "passed", "warn": "warning", "fail": "failed", "inconclusive": "not measured", "skip": "skipped"}
 _STEP = {"ok": "in time", "over": "over budget", "failed": "failed", "not_run": "not run"}
+_TEXT_SHOWN = 20_000
+"""Characters of a kept text that the page shows."""
 _LEVELS = {"expect": "", "warn": "warns if ", "critical": "fails if "}
 
 
@@ -269,6 +274,36 @@ def _evidence(verdict: Verdict) -> str:
     return _facts(pairs)
 
 
+def _picture(artefact: Artefact, verdict: Verdict) -> str:
+    assert artefact.content is not None
+    packed = base64.b64encode(artefact.content).decode("ascii")
+    said = f"{artefact.name} of {verdict.id} on {verdict.host}"
+    return (
+        f'<figure class="shot"><img src="data:{_e(artefact.media_type)};base64,{packed}" alt="{_e(said)}" loading="lazy">'
+        f"<figcaption>{_e(artefact.file or artefact.name)}</figcaption></figure>"
+    )
+
+
+def _artefact(artefact: Artefact, verdict: Verdict) -> str:
+    """What was kept: a picture is seen, a text can be unfolded, and of what is not in the page it says where it is."""
+    content, size = artefact.content, text.measured(artefact.size, "B")
+    if content is not None and artefacts.is_image(artefact.media_type, content):
+        return _picture(artefact, verdict)
+    if content is not None and artefacts.is_text(artefact.media_type):
+        said = content.decode("utf-8", "replace")
+        more = f"\n… cut here; the whole is in {artefact.file}" if len(said) > _TEXT_SHOWN else ""
+        return (
+            f"<details><summary>{_e(artefact.name)}, {_e(size)}</summary>"
+            f'<pre class="kept">{_e(said[:_TEXT_SHOWN])}{_e(more)}</pre></details>'
+        )
+    where = f"is in {artefact.file}" if artefact.file else "was not kept"
+    return f'<p class="soft">{_e(artefact.name)}, {_e(size)}, {_e(where)}</p>'
+
+
+def _kept(verdict: Verdict) -> str:
+    return "".join(_artefact(one, verdict) for one in verdict.artefacts)
+
+
 def _check(verdict: Verdict, with_host: bool) -> str:
     where = [verdict.host] if with_host else []
     where += [text.duration(verdict.duration)] if verdict.duration is not None else []
@@ -278,7 +313,7 @@ def _check(verdict: Verdict, with_host: bool) -> str:
         f'<span class="title">{_e(verdict.title)}</span><span class="where num">{_e(" · ".join(where))}</span></span>'
     )
     if verdict.status == "pass":
-        return f'<details class="check pass"><summary>{top}{_seen(verdict)}</summary>{_evidence(verdict)}</details>'
+        return f'<details class="check pass"><summary>{top}{_seen(verdict)}</summary>{_evidence(verdict)}{_kept(verdict)}</details>'
     if verdict.status == "skip":
         why = f'<span class="seen">{_e(verdict.reason)}</span>'
         return f'<details class="check skip"><summary>{top}{why}</summary>{_evidence(verdict)}</details>'
@@ -286,6 +321,7 @@ def _check(verdict: Verdict, with_host: bool) -> str:
         f'<article class="card check {_e(verdict.status)}">{top}'
         + (f'<p class="why">{_e(verdict.reason)}</p>' if verdict.reason else "")
         + _measure_table(verdict)
+        + _kept(verdict)
         + f"<details><summary>Evidence</summary>{_evidence(verdict)}</details></article>"
     )
 

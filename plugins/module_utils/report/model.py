@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -50,6 +51,18 @@ class Measure:
 
 
 @dataclass(frozen=True)
+class Artefact:
+    """What a check kept as evidence. ``file`` is beside the report, empty when it was not kept; ``content`` None when not read."""
+
+    name: str
+    media_type: str
+    size: int
+    sha256: str = ""
+    file: str = ""
+    content: bytes | None = field(default=None, repr=False, compare=False)
+
+
+@dataclass(frozen=True)
 class Verdict:
     """What became of one check on one host. ``duration`` in seconds; ``expected``: level to measure to condition."""
 
@@ -67,6 +80,7 @@ class Verdict:
     started: str = ""
     duration: float | None = None
     tags: Sequence[str] = ()
+    artefacts: Sequence[Artefact] = ()
 
     @property
     def blocks(self) -> bool:
@@ -232,9 +246,10 @@ class _Reader:
     Every value that somebody else wrote goes through ``clean``; the words of our own (statuses, states) do not.
     """
 
-    def __init__(self, clean: Callable[[Any], Any]) -> None:
+    def __init__(self, clean: Callable[[Any], Any], evidence: Callable[[str], bytes | None]) -> None:
         self.problems: list[Problem] = []
         self.clean = clean
+        self.evidence = evidence
 
     def refuse(self, where: str, message: str) -> None:
         self.problems.append(Problem(where, message))
@@ -330,6 +345,23 @@ def _read_measure(read: _Reader, raw: Any) -> Measure:
     return Measure(read.clean(raw))
 
 
+def _read_artefact(read: _Reader, raw: Any, where: str) -> Artefact:
+    raw = read.mapping(raw, where)
+    size = read.number(raw, "bytes", where)
+    file, sha256 = read.text(raw, "file", where), read.text(raw, "sha256", where)
+    content = read.evidence(file) if file else None
+    if content is not None and sha256 and hashlib.sha256(content).hexdigest() != sha256:
+        content = None  # what lies there is not what the check has seen
+    return Artefact(
+        name=read.text(raw, "name", where, required=True),
+        media_type=read.text(raw, "media_type", where),
+        size=int(size or 0),
+        sha256=sha256,
+        file=file,
+        content=content,
+    )
+
+
 def _read_verdict(read: _Reader, raw: Any, host: str, where: str) -> Verdict:
     raw = read.mapping(raw, where)
     measures = read.mapping(raw.get("measures") or {}, f"{where}.measures")
@@ -355,6 +387,7 @@ def _read_verdict(read: _Reader, raw: Any, host: str, where: str) -> Verdict:
         started=read.text(raw, "started", where),
         duration=read.number(raw, "duration", where),
         tags=tuple(read.texts(raw.get("tags"), f"{where}.tags")),
+        artefacts=tuple(_read_artefact(read, one, at) for at, one in _each(read, raw.get("artefacts"), f"{where}.artefacts")),
     )
 
 
@@ -428,15 +461,21 @@ def _each(read: _Reader, raw: Any, where: str) -> list[tuple[str, Any]]:
     return [(f"{where}[{index}]", one) for index, one in enumerate(read.items(raw, where))]
 
 
-def read_run(raw: Any, secrets: Iterable[str] = ()) -> Run:
+def _no_evidence(_run_id: str, _file: str) -> bytes | None:
+    return None
+
+
+def read_run(raw: Any, secrets: Iterable[str] = (), evidence: Callable[[str, str], bytes | None] = _no_evidence) -> Run:
     """Read a run, with every secret taken out. Raises InputError with every mistake, each with the path of its key.
 
     Secrets go before anything is rendered: once a value is escaped for HTML or XML, it can no longer be found.
-    Keys that a report does not need are ignored: the run is written by the roles, which may know more.
+    Keys that a report does not need are ignored: the run is written by the roles, which may know more. ``evidence`` gives the
+    content of the file of an artefact, by the id of the run and its name.
     """
-    read = _Reader(scrubber(secrets))
+    run_id = str(raw.get("id") or "") if isinstance(raw, Mapping) else ""
+    sound = bool(_RUN_ID.match(run_id))
+    read = _Reader(scrubber(secrets), lambda file: evidence(run_id, file) if sound else None)
     raw = read.mapping(raw, "run")
-    run_id = str(raw.get("id") or "")
     if not run_id:
         read.refuse("run.id", "is missing")
     # The id becomes the name of a directory.

@@ -132,13 +132,18 @@ details > summary:hover { color: var(--ink); }
 .facts dt { color: var(--soft); }
 .check .facts { margin-top: .4rem; padding: .7rem .9rem; border-radius: 8px; background: var(--page); }
 
+.shot { margin: .8rem 0 0; }
+.shot img { display: block; max-width: 100%; border: 1px solid var(--line); border-radius: 6px; }
+.shot figcaption { margin-top: .2rem; color: var(--soft); font-size: .85rem; }
+.kept { max-height: 24rem; overflow: auto; margin-top: .4rem; padding: .7rem .9rem; border-radius: 8px; background: var(--page); }
+
 .passed { padding: 0; }
 .passed .check { border: 0; border-top: 1px solid var(--line); margin: 0; }
 .passed .check:first-child { border-top: 0; }
 .passed .check > summary { list-style: none; width: auto; padding: .55rem 1.15rem; font-size: 1rem; color: inherit; }
 .passed .check > summary::-webkit-details-marker { display: none; }
 .passed .check > summary:hover { background: var(--page); }
-.passed .check > .facts { margin: 0 1.15rem .8rem; }
+.passed .check > .facts, .passed .check > .shot, .passed .check > details, .passed .check > p { margin: 0 1.15rem .8rem; }
 .passed .title { font-weight: 450; }
 .seen { display: block; color: var(--soft); font-size: .9rem; }
 .seen b { font-weight: 550; color: var(--ink); }
