@@ -108,6 +108,19 @@ def test_a_skipped_check_is_not_asked() -> None:
     assert (verdict["status"], verdict["reason"], probe.looks) == ("skip", "not configured", 0)
 
 
+def test_no_part_of_a_secret_is_left_where_a_text_is_cut() -> None:
+    for before in range(190, 205):
+        probe = FakeProbe(seen(status=200, word="x" * before + "CANARY-3" + "y" * 600))
+        (verdict,) = run(probe, {"fake": {"password": {"secret": "p"}}, "expect": {"status": "== 200", "word": "== fine"}})
+        assert verdict["status"] == "fail"
+        assert "CAN" not in str(verdict), before
+    (verdict,) = run(
+        FakeProbe(seen(status=200, word="x" * 496 + "CANARY-3")),
+        {"fake": {"password": {"secret": "p"}}, "expect": {"word": "== fine"}},
+    )
+    assert "CAN" not in str(verdict)
+
+
 def test_a_secret_that_a_probe_lets_slip_is_hidden() -> None:
     def leak(context: Context) -> Observation:
         return Observation(measures={"word": "got CANARY-3"}, proof={"url": "http://u:CANARY-3@h"})
