@@ -104,6 +104,12 @@ def _websocket() -> Probe:
     return WebsocketProbe()
 
 
+def _window() -> Probe:
+    from ansible_collections.golive.cutover.plugins.module_utils.probes.window import WindowProbe
+
+    return WindowProbe()
+
+
 class Registry(Mapping[str, Probe]):
     """Names to probes; the names are known without importing anything."""
 
@@ -143,5 +149,6 @@ PROBES: Mapping[str, Probe] = Registry(
         "tcp": _tcp,
         "tls": _tls,
         "websocket": _websocket,
+        "window": _window,
     }
 )

@@ -1,0 +1,380 @@
+# Copyright (c) the golive.cutover contributors
+# SPDX-License-Identifier: BSD-2-Clause
+"""What series did over a window of time that is past, by the samples that a sampler has put into the store.
+
+The words are those of the probe `metrics`, which looks for itself while somebody waits. A window says nothing when it
+is not covered: a sampler that began late, stopped or paused makes the measure missing, with what is not covered.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple, Optional
+
+from ansible_collections.golive.cutover.plugins.module_utils.core import options as opt
+from ansible_collections.golive.cutover.plugins.module_utils.core import units, windows
+from ansible_collections.golive.cutover.plugins.module_utils.core.errors import CutoverError, ProbeError, Problem
+from ansible_collections.golive.cutover.plugins.module_utils.core.options import Option
+from ansible_collections.golive.cutover.plugins.module_utils.core.windows import CannotMeasure, Coverage, Measured, Point
+from ansible_collections.golive.cutover.plugins.module_utils.probes._page import Key, Selector
+from ansible_collections.golive.cutover.plugins.module_utils.probes.base import Context, Observation, Probe
+from ansible_collections.golive.cutover.plugins.module_utils.probes.metrics import REDUCTIONS, SELECTION
+from ansible_collections.golive.cutover.plugins.module_utils.store import samples
+from ansible_collections.golive.cutover.plugins.module_utils.store.address import parse_address
+from ansible_collections.golive.cutover.plugins.module_utils.store.errors import StoreError
+from ansible_collections.golive.cutover.plugins.module_utils.store.interface import check_names
+from ansible_collections.golive.cutover.plugins.module_utils.store.registry import open_store
+
+AS = ("value", "increase", "rate", "delta", "growth", "ratio", "slope", "min", "max", "avg")
+_RESERVED = ("series", "age", "samples", "coverage", "gaps", "resets", "tau")
+_SHARES = ("growth", "ratio")
+COVERAGE = 0.9
+
+
+def _share(value: Any) -> float:
+    """A part of one, as a percentage or a number."""
+    quantity = units.parse_quantity(value) if isinstance(value, str) else None
+    if quantity is None or quantity[1] not in ("ratio", "count") or not 0 < quantity[0] <= 1:
+        raise ValueError(f"expected a percentage of more than 0% and at most 100%, got {value!r}")
+    return quantity[0]
+
+
+def _address(value: Any) -> str:
+    text = opt.text(value)
+    try:
+        parse_address(text)
+    except CutoverError as error:
+        raise ValueError(str(error)) from error
+    return text
+
+
+def _environment(value: Any) -> str:
+    text = opt.text(value)
+    for problem in check_names(environment=text):
+        raise ValueError(problem.message)
+    return text
+
+
+def _other_side(value: Any) -> dict[str, Any]:
+    problems: list[Problem] = []
+    clean = opt.read_options(value, {key: SELECTION[key] for key in ("name", "labels", "reduce")}, "", problems)
+    if isinstance(value, Mapping) and not value.get("name"):
+        problems.append(Problem("name", f"is missing: {SELECTION['name'].help}"))
+    if problems:
+        raise ValueError("; ".join(str(problem).lstrip(".") for problem in problems))
+    return clean
+
+
+CHOICE: Mapping[str, Option] = {
+    **SELECTION,
+    "as": Option(opt.choice(*AS), "what is measured of each series", default="value"),
+    "to": Option(_other_side, "for as: ratio, what the increase is a part of: {name, labels, reduce}"),
+    "least": Option(opt.integer(1), "for as: ratio, how much the other side must have counted", default=1),
+}
+
+
+def _choices(value: Any) -> dict[str, dict[str, Any]]:
+    """The mapping under ``select``: own name of the value to what is selected."""
+    if not isinstance(value, Mapping) or not value:
+        raise ValueError(f"expected a mapping of own names to {{name: …}}, got {value!r}")
+    problems: list[Problem] = []
+    clean = {}
+    for key, raw in value.items():
+        where = str(key)
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", where) or where in _RESERVED:
+            problems.append(Problem(where, f"expected a name of a-z, 0-9 and _, and none of {', '.join(_RESERVED)}"))
+        clean[where] = opt.read_options(raw, CHOICE, where, problems)
+        if isinstance(raw, Mapping) and not raw.get("name"):
+            problems.append(Problem(f"{where}.name", f"is missing: {CHOICE['name'].help}"))
+    if problems:
+        raise ValueError("; ".join(str(problem) for problem in problems))
+    return clean
+
+
+class Choice(NamedTuple):
+    """What becomes one measure."""
+
+    selector: Selector
+    kind: str
+    reduce: Optional[str]
+    absent: str
+    to: Optional[Selector]
+    to_reduce: Optional[str]
+    least: int
+
+
+class WindowProbe(Probe):
+    """Asks the samples in the store what series did during the last minutes or hours.
+
+    Only what is covered by samples is judged; the proof says how many there were, how much of the window they cover, and
+    what happened in it: resets, births, gaps.
+    """
+
+    name = "window"
+    options: ClassVar[Mapping[str, Option]] = {
+        "store": Option(_address, "address of the store that holds the samples", required=True),
+        "environment": Option(_environment, "environment whose samples they are", required=True),
+        "store_password": Option(opt.secret_only, "password of the store, as {secret: NAME}"),
+        "page": Option(opt.list_of(opt.text), "only samples of these pages; one may be ~ and a regular expression"),
+        **CHOICE,
+        "select": Option(_choices, "several values of one window: own name to {name, labels, reduce, as, absent, to, least}"),
+        "over": Option(opt.duration, "how far the window reaches back", required=True),
+        "every": Option(opt.duration, "pause between two samples; without it, what is usual in the window"),
+        "coverage": Option(_share, "the part of the window that must be covered by samples", default=COVERAGE),
+    }
+    measures: ClassVar[Mapping[str, str]] = {
+        "value": "any",
+        "series": "count",
+        "series.*": "count",
+        "tau": "count",
+        "tau.*": "count",
+        "age": "time",
+        "samples": "count",
+        "coverage": "ratio",
+        "gaps": "count",
+        "resets": "count",
+    }
+
+    def problems(self, options: Mapping[str, Any]) -> list[Problem]:
+        found: list[Problem] = []
+        if (options["name"] is None) == (options["select"] is None):
+            found.append(Problem("name", "give either name, for one value, or select, for several"))
+        if options["select"] is not None:
+            found += [
+                Problem(key, "goes into the entries of select")
+                for key in CHOICE
+                if key != "name" and options[key] != CHOICE[key].default
+            ]
+        for where, one in _raw(options).items():
+            place = f"select.{where}." if options["select"] is not None else ""
+            if (one["as"] == "ratio") != (one["to"] is not None):
+                found.append(Problem(f"{place}to", "is what a ratio is taken to: give it with as: ratio, and only then"))
+            if one["least"] != 1 and one["as"] != "ratio":
+                found.append(Problem(f"{place}least", "goes with as: ratio"))
+        if not options["over"]:
+            found.append(Problem("over", "is no time"))
+        elif options["over"] > samples.MOST_KEPT:
+            found.append(Problem("over", f"is longer than samples can be kept, {units.show(samples.MOST_KEPT, 'time')}"))
+        elif options["every"] is not None and not 0 < options["every"] < options["over"]:
+            found.append(Problem("every", "is the pause between two samples, so it is shorter than the window"))
+        for name in options["page"] or ():
+            if name.startswith("~"):
+                try:
+                    re.compile(name[1:])
+                except re.error as error:
+                    found.append(Problem("page", f"{name[1:]!r} is not a regular expression: {error}"))
+        return found
+
+    def measures_for(self, options: Mapping[str, Any]) -> Mapping[str, str]:
+        own: dict[str, str] = {}
+        for name, one in _raw(options).items():
+            own[name] = "ratio" if one["as"] in _SHARES else "any"
+            suffix = "" if options["select"] is None else f".{name}"
+            own[f"series{suffix}"] = "count"
+            if one["as"] == "slope":
+                own[f"tau{suffix}"] = "count"
+        common = ("age", "samples", "coverage", "gaps", "resets")
+        return {**own, **{name: self.measures[name] for name in common}}
+
+    def look(self, options: Mapping[str, Any], context: Context) -> Observation:
+        choices = {name: _choice(one) for name, one in _raw(options).items()}
+        selectors = [one for choice in choices.values() for one in (choice.selector, choice.to) if one is not None]
+        end = context.now()
+        start = end - options["over"]
+        try:
+            with open_store(options["store"], options["environment"], opt.reveal(options["store_password"])) as store:
+                window = samples.read(store, lambda key: any(one.selects(key) for one in selectors), start, end)
+                kept = samples.status(store)
+        except StoreError as error:
+            raise ProbeError(str(error)) from error
+        newest = {name: one["newest"] for name, one in kept["pages"].items() if one["newest"] >= end - kept["keep"]}
+        pages = [name for name in window.looks if name in newest and _named(name, options["page"])]
+        if not pages:
+            of = f" of the page {' or '.join(options['page'])}" if options["page"] else ""
+            raise ProbeError(f"the store {options['store']} holds no samples{of} for {options['environment']}")
+        seen = Observation()
+        try:
+            covered = {page: _covered(page, window.looks[page], start, end, options["every"], newest[page]) for page in pages}
+        except CannotMeasure as error:
+            raise ProbeError(str(error)) from error
+        _tell_coverage(seen, covered, window, end)
+        worst = min(covered, key=lambda page: covered[page].share)
+        for name, choice in choices.items():
+            suffix = "" if options["select"] is None else f".{name}"
+            try:
+                _judge(seen, name, suffix, choice, _within(window, pages, covered, start), start, window.left_out)
+                if covered[worst].share < options["coverage"]:
+                    raise CannotMeasure(_uncovered(worst, covered[worst], options["over"], options["coverage"]))
+            except CannotMeasure as error:
+                seen.measures.pop(name, None)
+                seen.measures.pop(f"tau{suffix}", None)
+                seen.missing[name] = str(error)
+                if choice.kind == "slope":
+                    seen.missing[f"tau{suffix}"] = str(error)
+        seen.measures["resets"] = seen.proof.get("resets", 0)
+        return seen
+
+
+def _raw(options: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
+    """What is asked for, by the name of the measure; the single one is called ``value``."""
+    return options["select"] if options["select"] is not None else {"value": options}
+
+
+def _choice(one: Mapping[str, Any]) -> Choice:
+    to = one["to"]
+    return Choice(
+        selector=Selector(one["name"] or "", one["labels"] or {}),
+        kind=one["as"],
+        reduce=one["reduce"],
+        absent=one["absent"],
+        to=Selector(to["name"], to["labels"] or {}) if to else None,
+        to_reduce=to["reduce"] if to else None,
+        least=one["least"],
+    )
+
+
+def _named(page: str, wanted: Optional[Sequence[str]]) -> bool:
+    if wanted is None:
+        return True
+    return any(re.fullmatch(one[1:], page) is not None if one.startswith("~") else one == page for one in wanted)
+
+
+def _covered(page: str, looks: Sequence[float], start: float, end: float, every: Optional[float], newest: float) -> Coverage:
+    try:
+        return windows.coverage(looks, start, end, every)
+    except CannotMeasure as error:
+        ago = units.show(round(abs(end - newest), 1), "time")
+        last = f"the newest is {ago} old" if newest <= end else f"the newest is {ago} in the future: the clock was put back"
+        raise CannotMeasure(f"{page}: {error}; {last}") from error
+
+
+def _tell_coverage(seen: Observation, covered: Mapping[str, Coverage], window: samples.Window, end: float) -> None:
+    """Measures and proof of how well the window is covered: of several pages, what is worst."""
+    all_of = list(covered.values())
+    seen.measures.update(
+        samples=min(one.samples for one in all_of),
+        coverage=min(one.share for one in all_of),
+        gaps=sum(one.gaps for one in all_of),
+        age=max(one.age for one in all_of),
+    )
+    seen.proof.update(
+        samples=min(one.samples for one in all_of),
+        window=round(max(window.looks[page][-1] - window.looks[page][0] for page in covered), 3),
+        coverage=round(min(one.share for one in all_of), 4),
+        every=round(max(one.every for one in all_of), 3),
+        age=round(max(one.age for one in all_of), 1),
+    )
+    gaps = sum(one.gaps for one in all_of)
+    if gaps:
+        seen.proof.update(gaps=gaps, longest_gap=round(max(one.longest for one in all_of), 1))
+    if len(covered) > 1:
+        seen.proof["pages"] = len(covered)
+    if window.left_out:
+        seen.proof["left_out"] = window.left_out
+
+
+def _uncovered(page: str, found: Coverage, over: float, wanted: float) -> str:
+    """Why a window is not covered, in a few words."""
+    why = []
+    if found.gaps:
+        why.append(f"{found.gaps} gap{'' if found.gaps == 1 else 's'} of up to {units.show(round(found.longest, 1), 'time')}")
+    else:
+        why.append("sampling began later")
+    if found.age > windows.GAP * found.every:
+        why.append(f"the newest sample is {units.show(round(found.age, 1), 'time')} old")
+    return (
+        f"samples of {page} cover {units.show(found.share, 'ratio')} of the last {units.show(over, 'time')}, "
+        f"{units.show(wanted, 'ratio')} are needed: {', '.join(why)}"
+    )
+
+
+def _within(window: samples.Window, pages: Iterable[str], covered: Mapping[str, Coverage], start: float) -> dict[Key, list[Point]]:
+    """The series of the pages that are asked for. A look that is too long before the start is not where counting begins."""
+    found = {}
+    wanted = set(pages)
+    for key, points in window.series.items():
+        page = dict(key[1])["page"]
+        if page not in wanted:
+            continue
+        limit = start - windows.GAP * covered[page].every
+        kept = points[1:] if len(points) > 1 and points[0].at <= start and points[0].at < limit else points
+        if any(point.value is not None for point in kept):
+            found[key] = kept
+    return found
+
+
+def _judge(
+    seen: Observation,
+    name: str,
+    suffix: str,
+    choice: Choice,
+    series: Mapping[Key, list[Point]],
+    start: float,
+    left_out: int,
+) -> None:
+    """Put one measure into an observation. Raises CannotMeasure."""
+    chosen = {key: points for key, points in series.items() if choice.selector.selects(key)}
+    seen.measures[f"series{suffix}"] = len(chosen)
+    if suffix:
+        seen.proof.setdefault("series", {})[name] = len(chosen)
+    else:
+        seen.proof["series"] = len(chosen)
+    measured = _measured(seen, choice.kind, chosen, start)
+    value = _reduced(choice.selector, choice.reduce, [one.value for one in measured], choice.absent, left_out)
+    if choice.to is not None:
+        others = {key: points for key, points in series.items() if choice.to.selects(key)}
+        amounts = [one.value for one in _measured(seen, "increase", others, start)]
+        to = _reduced(choice.to, choice.to_reduce, amounts, "missing", left_out)
+        seen.proof.setdefault("counted", {})[name] = {"of": value, "to": to}
+        if 0 < to < choice.least:
+            raise CannotMeasure(f"{to:g} of {choice.to} are too few to say: {choice.least} are needed")
+        value = windows.ratio(value, to)
+    seen.measures[name] = value
+    lines = [one.line for one in measured if one.line is not None]
+    if choice.kind == "slope":
+        if len(lines) == 1:
+            seen.measures[f"tau{suffix}"] = lines[0].tau
+            seen.proof.setdefault("r2", {})[name] = round(lines[0].r2, 4)
+        else:
+            seen.missing[f"tau{suffix}"] = f"{len(lines)} series have no single trend"
+
+
+def _measured(seen: Observation, kind: str, chosen: Mapping[Key, list[Point]], start: float) -> list[Measured]:
+    found = []
+    for key, points in sorted(chosen.items()):
+        try:
+            asked = windows.over(kind, points, start)
+            found.append(_last(asked) if kind == "value" else windows.measure(kind, asked))
+        except CannotMeasure as error:
+            raise CannotMeasure(f"{Selector(key[0], dict(key[1]))}: {error}") from error
+    for word, count in (
+        ("resets", sum(one.resets for one in found)),
+        ("born", sum(one.born for one in found)),
+        ("vanished", sum(one.vanished for one in found)),
+        ("absent", sum(one.absent for one in found)),
+    ):
+        if count:
+            seen.proof[word] = seen.proof.get(word, 0) + count
+    return found
+
+
+def _last(points: Sequence[Point]) -> Measured:
+    """The newest value. A series that is gone has none."""
+    value = points[-1].value if points else None
+    if value is None:
+        raise CannotMeasure("the series is not on the newest page")
+    return Measured(windows.RANGES["max"]([points[-1]]))
+
+
+def _reduced(selector: Selector, reduce: Optional[str], values: Sequence[float], absent: str, left_out: int) -> float:
+    if not values:
+        if absent == "zero" and not left_out:
+            return 0.0
+        more = "; some were left out because there were too many" if left_out else ""
+        raise CannotMeasure(f"no series matches {selector}{more}")
+    if reduce is not None:
+        return float(REDUCTIONS[reduce](values))
+    if len(values) > 1:
+        raise CannotMeasure(f"{len(values)} series match {selector}; say reduce: {', '.join(REDUCTIONS)}")
+    return values[0]

@@ -1,0 +1,273 @@
+# Copyright (c) the golive.cutover contributors
+# SPDX-License-Identifier: BSD-2-Clause
+"""The window probe: what the samples in a store say about the last minutes, and when they say nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Optional
+
+import pytest
+
+from ansible_collections.golive.cutover.plugins.module_utils.core.checks import read_checks
+from ansible_collections.golive.cutover.plugins.module_utils.core.options import Secret
+from ansible_collections.golive.cutover.plugins.module_utils.core.runner import run_checks
+from ansible_collections.golive.cutover.plugins.module_utils.probes.base import Observation
+from ansible_collections.golive.cutover.plugins.module_utils.probes.window import WindowProbe
+from ansible_collections.golive.cutover.plugins.module_utils.store import samples
+from ansible_collections.golive.cutover.plugins.module_utils.store.registry import open_store
+from ansible_collections.golive.cutover.plugins.module_utils.store.samples import Look
+from tests.integration.probes import looking
+
+PROBE = WindowProbe()
+PAGE = "http://127.0.0.1:4001/metrics"
+EVERY = 30.0
+
+
+class Kept:
+    """A store to put samples into, by how many seconds ago they were taken."""
+
+    def __init__(self, address: str, password: Optional[str] = None) -> None:
+        self.address = address
+        self.password = password
+        self.now = time.time()
+
+    def put(self, ago: float, page: str = PAGE, **values: float) -> None:
+        # "errors__code_500" is errors{code="500"}
+        series: dict[samples.Key, float] = {}
+        for name, value in values.items():
+            plain, _, label = name.partition("__")
+            key, _, text = label.partition("_")
+            series[(plain, ((key, text),) if label else ())] = value
+        with open_store(self.address, "spark", self.password) as store:
+            samples.write(store, [Look(page, self.now - ago, series)])
+
+    def each(self, over: float, every: float = EVERY, page: str = PAGE, until: float = 0.0, **series: Any) -> None:
+        """A sample of each series every so many seconds; the values are functions of the number of the sample."""
+        count = int((over - until) / every)
+        with open_store(self.address, "spark", self.password) as store:
+            looks = []
+            for number in range(count + 1):
+                values: dict[samples.Key, float] = {
+                    (name, ()): value(number) for name, value in series.items() if value(number) is not None
+                }
+                looks.append(Look(page, self.now - over + number * every, values))
+            samples.write(store, looks)
+
+    def look(self, **options: Any) -> Observation:
+        return looking.look(PROBE, store=self.address, environment="spark", **{"over": "5m", **options})
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Kept:
+    return Kept(f"sqlite://{tmp_path}/golive.db")
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        ("value", 320),
+        ("increase", 50),
+        ("rate", 50 / 300),
+        ("delta", 50),
+        ("growth", 50 / 270),
+        ("min", 275),
+        ("max", 320),
+        ("avg", 297.5),
+        ("slope", 5 / 30),
+    ],
+)
+def test_each_word(kept: Kept, kind: str, value: float) -> None:
+    kept.each(665, until=5, a=lambda number: 210 + 5.0 * number)
+    seen = kept.look(name="a", **{"as": kind})
+    assert seen.measures["value"] == pytest.approx(value)
+    assert seen.measures["coverage"] == 1.0
+    assert (seen.measures["samples"], seen.measures["gaps"], seen.measures["series"]) == (10, 0, 1)
+    assert seen.proof["every"] == 30.0
+    if kind == "slope":
+        assert seen.measures["tau"] == 1.0
+
+
+def test_a_ratio_of_two_series(kept: Kept) -> None:
+    kept.each(600, errors_total=lambda number: 2.0 * number, requests_total=lambda number: 100.0 * number)
+    asked: dict[str, Any] = {"name": "errors_total", "as": "ratio", "to": {"name": "requests_total"}}
+    seen = kept.look(**asked)
+    assert seen.measures["value"] == pytest.approx(0.02)
+    assert seen.proof["counted"]["value"] == {"of": 20.0, "to": 1000.0}
+    assert "are too few to say: 2000 are needed" in kept.look(**asked, least=2000).missing["value"]
+
+
+def test_no_traffic_is_no_ratio(kept: Kept) -> None:
+    kept.each(600, errors_total=lambda _number: 0.0, requests_total=lambda _number: 7.0)
+    seen = kept.look(name="errors_total", **{"as": "ratio", "to": {"name": "requests_total"}})
+    assert "nothing to be a part of" in seen.missing["value"]
+
+
+def test_resets_births_and_absences_are_told(kept: Kept) -> None:
+    kept.each(
+        600,
+        a_total=lambda number: float(number if number < 15 else number - 15),
+        b_total=lambda number: None if number < 15 else 3.0,
+    )
+    seen = kept.look(select={"a": {"name": "a_total", "as": "increase"}, "b": {"name": "b_total", "as": "increase"}})
+    assert seen.measures["b"] == 3
+    assert seen.measures["a"] == 9
+    assert seen.measures["resets"] == 1
+    assert (seen.proof["resets"], seen.proof["born"]) == (1, 1)
+    assert seen.proof["series"] == {"a": 1, "b": 1}
+
+
+def test_several_series_need_a_reduction(kept: Kept) -> None:
+    for ago in range(330, -1, -30):
+        kept.put(ago, e_total__code_500=330 - ago, e_total__code_502=1)
+    assert "2 series match e_total; say reduce" in kept.look(name="e_total", **{"as": "increase"}).missing["value"]
+    assert kept.look(name="e_total", reduce="sum", **{"as": "increase"}).measures["value"] == 300
+    assert kept.look(name="e_total", labels={"code": "502"}, **{"as": "increase"}).measures["value"] == 0
+    assert kept.look(name="e_total", reduce="count").measures["value"] == 2
+
+
+def test_absent_may_be_zero_where_the_page_was_looked_at(kept: Kept) -> None:
+    kept.each(600, a=lambda _number: 1.0)
+    assert "no series matches x" in kept.look(name="x").missing["value"]
+    assert kept.look(name="x", absent="zero", **{"as": "increase"}).measures["value"] == 0
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What is not covered
+
+
+def test_a_sampler_that_began_late(kept: Kept) -> None:
+    kept.each(120, a=float)
+    seen = kept.look(name="a", **{"as": "increase"})
+    assert "cover 40 % of the last 300 s, 90 % are needed: sampling began later" in seen.missing["value"]
+    assert seen.measures["coverage"] == pytest.approx(0.4, abs=0.01)
+    assert kept.look(name="a", coverage="30%", **{"as": "increase"}).measures["value"] == 4
+
+
+def test_a_sampler_that_stopped(kept: Kept) -> None:
+    kept.each(900, until=150, a=float)
+    reason = kept.look(name="a").missing["value"]
+    assert "1 gap of up to 150" in reason and "the newest sample is 150" in reason
+
+
+def test_a_sampler_that_is_gone(kept: Kept) -> None:
+    kept.each(7200, until=3600, a=float)
+    error = looking.refused(PROBE, store=kept.address, environment="spark", name="a", over="5m")
+    assert f"{PAGE}: 0 samples in the window; two are needed; the newest is 3600" in error
+
+
+def test_a_gap_in_the_middle(kept: Kept) -> None:
+    kept.each(600, until=210, a=float)
+    kept.each(90, a=lambda number: 100.0 + number)
+    seen = kept.look(name="a", **{"as": "increase"})
+    assert "1 gap of up to 120 s" in seen.missing["value"]
+    assert (seen.measures["gaps"], seen.proof["gaps"]) == (1, 1)
+
+
+def test_samples_of_the_future(kept: Kept) -> None:
+    kept.now += 3600
+    kept.each(600, a=float)
+    error = looking.refused(PROBE, store=kept.address, environment="spark", name="a", over="5m")
+    assert "in the future: the clock was put back" in error
+
+
+def test_one_of_two_pages_is_silent(kept: Kept) -> None:
+    other = "http://127.0.0.1:4002/metrics"
+    kept.each(600, a=float)
+    kept.each(600, page=other, until=400, a=float)
+    asked: dict[str, Any] = {"name": "a", "reduce": "sum", "as": "increase"}
+    assert other in looking.refused(PROBE, store=kept.address, environment="spark", over="5m", **asked)
+    assert kept.look(page=PAGE, **asked).measures["value"] == 10
+    assert kept.look(page=[r"~.*:4001/.*"], **asked).measures["value"] == 10
+
+
+def test_a_store_without_samples(kept: Kept) -> None:
+    error = looking.refused(PROBE, store=kept.address, environment="spark", name="a", over="5m")
+    assert "holds no samples for spark" in error
+    kept.each(600, a=float)
+    error = looking.refused(PROBE, store=kept.address, environment="spark", name="a", over="5m", page="other")
+    assert "holds no samples of the page other" in error
+
+
+def test_nan_and_a_series_that_is_gone(kept: Kept) -> None:
+    kept.each(600, a=lambda number: float("nan") if number == 15 else 1.0, b=lambda number: 1.0 if number < 20 else None)
+    assert "a sample is nan" in kept.look(name="a", **{"as": "max"}).missing["value"]
+    assert "not on the newest page" in kept.look(name="b").missing["value"]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# As a check
+
+
+def test_as_checks_of_a_runbook(kept: Kept) -> None:
+    kept.each(900, errors_total=lambda number: number * 1.0, memory=lambda number: 1e8 + number * 1e6)
+    common = {"store": kept.address, "environment": "spark"}
+    checks = read_checks(
+        [
+            {
+                "id": "E-1",
+                "window": {**common, "name": "errors_total", "as": "increase", "over": "5m"},
+                "warn": {"value": "> 5"},
+                "critical": {"value": "> 20"},
+            },
+            {
+                "id": "G-1",
+                "window": {**common, "name": "memory", "as": "growth", "over": "10m"},
+                "critical": {"value": "> 10%"},
+            },
+            {
+                "id": "S-1",
+                "window": {**common, "name": "memory", "as": "slope", "over": "10m"},
+                "critical": {"tau": ">= 0.9"},
+            },
+            {"id": "X-1", "window": {**common, "name": "nothing", "over": "10m"}, "critical": {"value": "> 0"}},
+        ],
+        {"window": PROBE},
+    )
+    verdicts = {one["id"]: one for one in run_checks(checks, {"window": PROBE})}
+    assert {name: one["status"] for name, one in verdicts.items()} == {
+        "E-1": "warn",
+        "G-1": "fail",
+        "S-1": "fail",
+        "X-1": "inconclusive",
+    }
+    assert verdicts["G-1"]["reason"].startswith("value is 18.")
+
+
+def test_a_store_with_a_password(redis_server: Callable[..., Any], canary: str) -> None:
+    server = redis_server({"requirepass": canary})
+    kept = Kept(server.url, canary)
+    kept.each(600, a=float)
+    assert kept.look(name="a", store_password=Secret(canary)).measures["value"] == 20
+    error = looking.refused(PROBE, store=server.url, environment="spark", name="a", over="5m", store_password=Secret("no"))
+    assert canary not in error and "cannot" in error
+
+
+@pytest.mark.parametrize(
+    ("options", "wrong"),
+    [
+        ({}, "name: give either name"),
+        ({"name": "a", "select": {"b": {"name": "b"}}}, "name: give either name"),
+        ({"name": "a", "as": "ratio"}, "to: is what a ratio is taken to"),
+        ({"name": "a", "to": {"name": "b"}}, "to: is what a ratio is taken to"),
+        ({"name": "a", "as": "ratio", "to": {}}, "window.to: name: is missing"),
+        ({"name": "a", "least": 5}, "least: goes with as: ratio"),
+        ({"name": "a", "over": "0s"}, "over: is no time"),
+        ({"name": "a", "over": "60d"}, "over: is longer than samples can be kept"),
+        ({"name": "a", "every": "10m"}, "every: is the pause"),
+        ({"name": "a", "coverage": "0%"}, "expected a percentage"),
+        ({"name": "a", "page": "~("}, "not a regular expression"),
+        ({"name": "a", "as": "sum"}, "expected one of value, increase"),
+        ({"select": {"series": {"name": "b"}}}, "none of series"),
+        ({"select": {"b": {}}}, "b.name: is missing"),
+        ({"select": {"b": {"name": "b"}}, "as": "rate"}, "as: goes into the entries of select"),
+        ({"name": "a", "store": "redis://:secret@h/0"}, "a password in the address of the store"),
+        ({"name": "a", "environment": "a b"}, "is not a name"),
+        ({"name": "a", "store_password": "plain"}, "expected {secret: NAME}"),
+    ],
+)
+def test_mistakes_are_refused(options: dict[str, Any], wrong: str) -> None:
+    given = {"store": "sqlite:///nowhere/golive.db", "environment": "spark", "over": "5m", **options}
+    assert any(wrong in one for one in looking.mistakes(PROBE, given)), looking.mistakes(PROBE, given)
