@@ -89,6 +89,11 @@ BUNDLES: dict[str, Bundle] = {
         ("apache2-utils", "wrk"),
         {"ab": None, "wrk": None},
     ),
+    "journal": Bundle(
+        "files of the journal of systemd",
+        ("systemd-journal-remote", "systemd"),
+        {"systemd-journal-remote": None, "journalctl": (247,)},
+    ),
     "mmdebstrap": Bundle("builds the base images of the tests", ("mmdebstrap",), {"mmdebstrap": (1, 3)}),
     "openssl": Bundle("certificates for tests of TLS", ("openssl",), {"openssl": (3, 0)}),
     "patchelf": Bundle("makes an unpacked Python find its libraries", ("patchelf",), {"patchelf": (0, 14)}),
@@ -520,7 +525,7 @@ def wrapper(name: str, command: str, root: Path | None) -> str:
 def find_in(root: Path, name: str) -> Path | None:
     """Return the executable *name* in an unpacked bundle."""
     # Chromium's launcher in usr/bin only knows where the program is once it is installed.
-    for directory in ("usr/lib/chromium", "usr/bin", "usr/sbin"):
+    for directory in ("usr/lib/chromium", "usr/bin", "usr/sbin", "usr/lib/systemd"):
         path = root / directory / name
         if path.exists():
             return path

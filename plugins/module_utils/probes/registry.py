@@ -50,6 +50,12 @@ def _leader() -> Probe:
     return LeaderProbe()
 
 
+def _log() -> Probe:
+    from ansible_collections.golive.cutover.plugins.module_utils.probes.log import LogProbe
+
+    return LogProbe()
+
+
 def _metrics() -> Probe:
     from ansible_collections.golive.cutover.plugins.module_utils.probes.metrics import MetricsProbe
 
@@ -140,6 +146,7 @@ PROBES: Mapping[str, Probe] = Registry(
         "host": _host,
         "http": _http,
         "leader": _leader,
+        "log": _log,
         "metrics": _metrics,
         "page": _page,
         "promql": _promql,

@@ -1,0 +1,502 @@
+# Copyright (c) the golive.cutover contributors
+# SPDX-License-Identifier: BSD-2-Clause
+"""What stands in a log since a time: how often patterns match, the longest silence between two matches, the age of the newest.
+
+Logs are files (through rotation), the journal of systemd, or what containers write. That a pattern does not match says something
+only when there are lines, and when they reach back as far as was asked; otherwise it is missing, with the reason.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import re
+import selectors
+import subprocess
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, NamedTuple, Optional, Union
+
+from ansible_collections.golive.cutover.plugins.module_utils import commands
+from ansible_collections.golive.cutover.plugins.module_utils.core import options as opt
+from ansible_collections.golive.cutover.plugins.module_utils.core import units
+from ansible_collections.golive.cutover.plugins.module_utils.core.errors import ProbeError, Problem
+from ansible_collections.golive.cutover.plugins.module_utils.core.options import Option
+from ansible_collections.golive.cutover.plugins.module_utils.probes import _docker, _log_files
+from ansible_collections.golive.cutover.plugins.module_utils.probes.base import Context, Observation, Probe
+
+MOST_MATCHES = 200_000
+"""Times of matches of one pattern that are kept, of all logs together."""
+_BEAT = 500
+"""Lines between two looks at the clock."""
+_FAMILIES: Mapping[str, str] = {"count": "count", "sources": "count", "gap": "time", "age": "time"}
+
+
+def _absolute(value: Any) -> str:
+    path = opt.text(value)
+    if not path.startswith("/"):
+        raise ValueError(f"expected an absolute path, got {path!r}")
+    return path
+
+
+def _compiled(value: Any) -> re.Pattern[str]:
+    try:
+        return re.compile(opt.text(value))
+    except re.error as error:
+        raise ValueError(f"{value!r} is not a regular expression: {error}") from error
+
+
+def _patterns(value: Any) -> dict[str, re.Pattern[str]]:
+    clean: dict[str, re.Pattern[str]] = opt.map_of(_compiled)(value)
+    if not clean:
+        raise ValueError("expected a mapping of own names to regular expressions")
+    for name in clean:
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+            raise ValueError(f"expected a name of a-z, 0-9 and _, got {name!r}")
+    return clean
+
+
+def _since(value: Any) -> Union[float, datetime.datetime]:
+    """A duration before now, as seconds, or a moment with its zone."""
+    if isinstance(value, str) and re.match(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d", value):
+        try:
+            moment = datetime.datetime.fromisoformat(value.replace("Z", "+00:00"))
+        except ValueError:
+            raise ValueError(f"{value!r} is not a time; expected such as 2026-01-31T22:00:00Z") from None
+        if moment.tzinfo is None:
+            raise ValueError(f"{value!r} has no zone; expected such as 2026-01-31T22:00:00Z")
+        return moment
+    length = opt.duration(value)
+    if length <= 0:
+        raise ValueError("must be more than nothing")
+    return length
+
+
+def _timestamp(value: Any) -> str:
+    form = opt.text(value)
+    if form not in ("iso", "epoch") and "%" not in form:
+        raise ValueError(f"expected iso, epoch, or a format such as %d/%b/%Y:%H:%M:%S %z, got {form!r}")
+    return form
+
+
+def _where(value: Any) -> str:
+    if _compiled(value).groups != 1:
+        raise ValueError(f"expected a regular expression with one group, which is the time, got {value!r}")
+    return str(value)
+
+
+_JOURNAL: Mapping[str, Option] = {
+    "unit": Option(opt.text, "unit of systemd"),
+    "identifier": Option(opt.text, "name under which the program writes (SYSLOG_IDENTIFIER)"),
+    "directory": Option(_absolute, "directory with the files of the journal, instead of that of this host"),
+}
+
+
+def _read(schema: Mapping[str, Option]) -> opt.Reader:
+    def read(value: Any) -> dict[str, Any]:
+        found: list[Problem] = []
+        clean = opt.read_options(value, schema, "", found)
+        if found:
+            raise ValueError("; ".join(f"{one.where.lstrip('.')}: {one.message}" if one.where else one.message for one in found))
+        return clean
+
+    return read
+
+
+def _journal(value: Any) -> dict[str, Any]:
+    clean: dict[str, Any] = _read(_JOURNAL)(value)
+    for key in ("unit", "identifier"):
+        if clean[key] is not None and not re.fullmatch(r"[A-Za-z0-9:_.@\\][A-Za-z0-9:_.@\\ -]*", clean[key]):
+            raise ValueError(f"{key}: {clean[key]!r} is not a name")
+    if clean["unit"] is None and clean["identifier"] is None:
+        raise ValueError("expected unit or identifier")
+    return clean
+
+
+def _containers(value: Any) -> dict[str, Any]:
+    clean: dict[str, Any] = _read(_docker.OPTIONS)(value)
+    found = _docker.problems(clean)
+    if found:
+        raise ValueError("; ".join(map(str, found)))
+    return clean
+
+
+class Line(NamedTuple):
+    """One line, and when it was written, in Unix seconds."""
+
+    at: float
+    text: str
+
+
+@dataclass
+class Source:
+    """One log: what to read, and in the end how far back it is known to reach."""
+
+    name: str
+    read: Callable[[], Iterator[Line]]
+    lines: int = 0
+    covered: Optional[float] = None
+    """From when on all lines were there to be read; None when nobody knows."""
+    note: str = ""
+
+
+@dataclass
+class Matches:
+    """What one pattern matched."""
+
+    count: int = 0
+    times: list[float] = field(default_factory=list)
+    sources: set[str] = field(default_factory=set)
+
+
+class LogProbe(Probe):
+    """Counts the matches of patterns in the lines of one or several logs since a time."""
+
+    name = "log"
+    options: ClassVar[Mapping[str, Option]] = {
+        "file": Option(opt.list_of(_absolute), "log files; what was rotated away from them is read too"),
+        "journal": Option(_journal, "journal of systemd: {unit: …} or {identifier: …}"),
+        "container": Option(_containers, "logs of containers: name, or project and service, as for the probe container"),
+        "patterns": Option(_patterns, "own name of each pattern to its regular expression, searched in each line", required=True),
+        "since": Option(_since, "how far back, as a duration, or from when on, as a time with its zone"),
+        "tail": Option(opt.size, "for a file whose lines have no time: how many of its last bytes, instead of since"),
+        "timestamp": Option(
+            _timestamp, "how the lines of a file tell the time: iso, epoch, or a format of strptime", default="iso"
+        ),
+        "where": Option(_where, "regular expression whose one group is the time; else it is searched at the start of the line"),
+        "zone": Option(opt.choice("utc", "local"), "zone of times without one", default="utc"),
+        "quiet": Option(
+            opt.flag, "a log without a line in that time counts as silent, where it is known to reach back", default=False
+        ),
+        "max_bytes": Option(opt.size, "most bytes that are read of all logs together", default=256_000_000),
+    }
+    measures: ClassVar[Mapping[str, str]] = {**{f"{name}.*": kind for name, kind in _FAMILIES.items()}, "lines": "count"}
+
+    def problems(self, options: Mapping[str, Any]) -> list[Problem]:
+        found = []
+        kinds = [key for key in ("file", "journal", "container") if options[key]]
+        if len(kinds) != 1:
+            found.append(
+                Problem("file", f"give one of file, journal and container{', not ' + ' and '.join(kinds) if kinds else ''}")
+            )
+        if (options["since"] is None) == (options["tail"] is None):
+            found.append(Problem("since", "give either since, or tail for a file whose lines have no time"))
+        if options["tail"] is not None and kinds != ["file"]:
+            found.append(Problem("tail", "goes with file"))
+        if options["tail"] == 0:
+            found.append(Problem("tail", "must be more than nothing"))
+        if "file" not in kinds:
+            found += [
+                Problem(key, "goes with file")
+                for key in ("timestamp", "where", "zone")
+                if options[key] != self.options[key].default
+            ]
+        return found
+
+    def measures_for(self, options: Mapping[str, Any]) -> Mapping[str, str]:
+        families = [name for name in _FAMILIES if options["tail"] is None or name in ("count", "sources")]
+        return {**{f"{name}.{one}": _FAMILIES[name] for one in options["patterns"] for name in families}, "lines": "count"}
+
+    def look(self, options: Mapping[str, Any], context: Context) -> Observation:
+        now = context.now()
+        seen = Observation()
+        matches = {name: Matches() for name in options["patterns"]}
+        if options["tail"] is not None:
+            _tails(options, matches, seen, context)
+            return seen
+        since = options["since"]
+        begin = since.timestamp() if isinstance(since, datetime.datetime) else now - since
+        if begin >= now:
+            raise ProbeError("the time under since is not over yet")
+        limit = _log_files.Limit(options["max_bytes"])
+        if options["container"]:
+            with _docker.engine(options["container"], context) as client:
+                sources = _of_containers(options, client, begin, limit, context)
+                why = _search(options, sources, matches, begin, limit, context)
+        else:
+            if options["journal"]:
+                sources = [_of_journal(options["journal"], begin, limit, context)]
+            else:
+                sources = [_of_file(path, options, begin, limit) for path in options["file"]]
+            why = _search(options, sources, matches, begin, limit, context)
+        seen.proof.update({"lines": sum(one.lines for one in sources), "bytes": limit.read, "window": round(now - begin, 3)})
+        if len(sources) > 1:
+            seen.proof["lines_of"] = {one.name: one.lines for one in sources}
+        notes = [f"{one.name}: {one.note}" for one in sources if one.note]
+        if notes:
+            seen.proof["notes"] = notes
+        seen.measures["lines"] = seen.proof["lines"]
+        reached = [one.covered for one in sources if one.covered is not None]
+        _judge(seen, matches, max([begin, *reached]), now, why or _uncovered(options, sources, begin, now))
+        return seen
+
+
+def _uncovered(options: Mapping[str, Any], sources: Sequence[Source], begin: float, now: float) -> Optional[str]:
+    """Why the lines do not prove what did not happen, if they do not."""
+    for one in sources:
+        if not one.lines and not options["quiet"]:
+            return f"{one.name} has no line in the last {units.show(round(now - begin), 'time')}"
+        if one.covered is None:
+            return f"{one.name} does not reach back {units.show(round(now - begin), 'time')}{': ' + one.note if one.note else ''}"
+    return None
+
+
+def _search(
+    options: Mapping[str, Any],
+    sources: Sequence[Source],
+    matches: Mapping[str, Matches],
+    begin: float,
+    limit: _log_files.Limit,
+    context: Context,
+) -> Optional[str]:
+    """Read all logs; what kept them from being read to their ends, if anything did."""
+    for source in sources:
+        try:
+            for line in source.read():
+                if line.at < begin:
+                    continue
+                source.lines += 1
+                if not source.lines % _BEAT and context.over():
+                    return f"the time ran out after {source.lines} lines of {source.name}"
+                _match(options["patterns"], line, source.name, matches)
+        except _log_files.TooMuch:
+            size = units.show(limit.size, "size")
+            return f"there is more than {size} to read; raise max_bytes, or shorten since"
+    return None
+
+
+def _match(patterns: Mapping[str, re.Pattern[str]], line: Line, source: str, matches: Mapping[str, Matches]) -> None:
+    for name, pattern in patterns.items():
+        if pattern.search(line.text):
+            one = matches[name]
+            one.count += 1
+            one.sources.add(source)
+            if len(one.times) <= MOST_MATCHES:
+                one.times.append(line.at)
+
+
+def _judge(seen: Observation, matches: Mapping[str, Matches], begin: float, now: float, why: Optional[str]) -> None:
+    for name, one in matches.items():
+        if why is not None:
+            for family in _FAMILIES:
+                seen.missing[f"{family}.{name}"] = why
+            if one.count:
+                seen.proof.setdefault("matches_so_far", {})[name] = one.count
+            continue
+        seen.measures[f"count.{name}"] = one.count
+        seen.measures[f"sources.{name}"] = len(one.sources)
+        if not one.count:
+            seen.missing[f"gap.{name}"] = seen.missing[f"age.{name}"] = "no line matches"
+            continue
+        newest = max(one.times)
+        if len(one.times) > MOST_MATCHES:
+            seen.missing[f"gap.{name}"] = seen.missing[f"age.{name}"] = f"more than {MOST_MATCHES} lines match"
+        elif newest > now + 1.0:
+            seen.missing[f"gap.{name}"] = seen.missing[f"age.{name}"] = f"a match is from {newest - now:.0f} s in the future"
+        else:
+            times = sorted([min(begin, now), *one.times, now])
+            seen.measures[f"gap.{name}"] = max(later - earlier for earlier, later in zip(times, times[1:]))
+            seen.measures[f"age.{name}"] = max(now - newest, 0.0)
+
+
+# -- files -------------------------------------------------------------------------------------------------------------
+
+
+def _tails(options: Mapping[str, Any], matches: Mapping[str, Matches], seen: Observation, context: Context) -> None:
+    """The last bytes of files whose lines have no time: counts alone, and the proof says how far they reach."""
+    lines = 0
+    reach: dict[str, int] = {}
+    why: Optional[str] = None
+    for path in options["file"]:
+        part = _log_files.parts(path)[0]
+        own = 0
+        for raw in _log_files.tail(part, options["tail"]):
+            own += 1
+            if not own % _BEAT and context.over():
+                why = f"the time ran out after {own} lines of {path}"
+                break
+            _match(options["patterns"], Line(0.0, raw.decode("utf-8", "replace").rstrip("\r\n")), path, matches)
+        reach[path] = min(part.size, options["tail"])
+        if not own and not options["quiet"]:
+            why = why or f"{path} has no line"
+        lines += own
+    seen.proof.update({"lines": lines, "bytes": sum(reach.values()), "files": len(reach), "window": "bytes"})
+    seen.measures["lines"] = lines
+    for name, one in matches.items():
+        if why is not None:
+            seen.missing[f"count.{name}"] = seen.missing[f"sources.{name}"] = why
+        else:
+            seen.measures[f"count.{name}"] = one.count
+            seen.measures[f"sources.{name}"] = len(one.sources)
+
+
+def _of_file(path: str, options: Mapping[str, Any], begin: float, limit: _log_files.Limit) -> Source:
+    when = _log_files.clock(options["timestamp"], options["where"], options["zone"] == "local")
+    source = Source(path, lambda: iter(()))
+
+    def read() -> Iterator[Line]:
+        found = _log_files.parts(path)
+        needed = [found[0]]
+        for part in found[1:]:
+            if part.changed < begin:
+                source.covered = begin  # all of it is older, so nothing is missing between it and the rest
+                break
+            needed.append(part)
+        timed = untimed = 0
+        for part in reversed(needed):
+            latest: Optional[float] = None
+            for at, raw in _log_files.since(part, begin, when, limit):
+                if at is None:
+                    untimed += 1
+                    at = latest  # belongs to the line before, as in a stack trace
+                else:
+                    timed += 1
+                    latest = at
+                    if at < begin:
+                        source.covered = begin
+                    elif source.covered is None and part is needed[-1] and len(needed) == 1:
+                        source.covered = at  # the log begins here, and nothing was rotated away from it
+                        source.note = "begins within that time"
+                if at is not None:
+                    yield Line(at, raw.decode("utf-8", "replace").rstrip("\r\n"))
+        if untimed and not timed:
+            raise ProbeError(f"no line of {path} tells the time as {options['timestamp']}; say timestamp and where, or tail")
+        if source.covered is None and len(needed) == 1 and not needed[0].size:
+            source.covered = begin
+            source.note = "is empty"
+        if len(needed) > 1:
+            source.note = source.note or f"{len(needed)} files"
+
+    source.read = read
+    return source
+
+
+# -- journal -----------------------------------------------------------------------------------------------------------
+
+
+def _of_journal(journal: Mapping[str, Any], begin: float, limit: _log_files.Limit, context: Context) -> Source:
+    where = ["--directory", journal["directory"]] if journal["directory"] else []
+    line = ["journalctl", *where, "--quiet", "--no-pager", "--output=json", "--output-fields=MESSAGE,__REALTIME_TIMESTAMP"]
+    chosen = []
+    if journal["unit"] is not None:
+        chosen.append(f"--unit={journal['unit']}")
+    if journal["identifier"] is not None:
+        chosen.append(f"--identifier={journal['identifier']}")
+    source = Source(journal["unit"] or journal["identifier"], lambda: iter(()))
+
+    def read() -> Iterator[Line]:
+        before = list(_entries([*line, "--reverse", "--lines=1", f"--until=@{begin:.6f}"], _log_files.Limit(10_000_000), context))
+        if before:
+            source.covered = begin
+        else:
+            source.note = "the journal has no older entry of anybody"
+        yield from _entries([*line, *chosen, f"--since=@{begin:.6f}"], limit, context)
+
+    source.read = read
+    return source
+
+
+def _entries(line: Sequence[str], limit: _log_files.Limit, context: Context) -> Iterator[Line]:
+    """Entries of the journal as they come. Raises ProbeError when journalctl fails or does not end."""
+    try:
+        process = commands.start(line, own_group=True)
+    except OSError as error:
+        raise ProbeError(f"journalctl cannot be run: {error.strerror or error}") from error
+    try:
+        if process.stdout is None or process.stderr is None:
+            raise ProbeError("journalctl cannot be read")
+        rest = b""
+        complaints = b""
+        with selectors.DefaultSelector() as selector:
+            selector.register(process.stdout, selectors.EVENT_READ)
+            selector.register(process.stderr, selectors.EVENT_READ)
+            while selector.get_map():
+                if context.over():
+                    raise ProbeError("journalctl did not end within the time")
+                for key, _events in selector.select(min(context.remaining(), 0.1)):
+                    piece = os.read(key.fd, 1 << 18)
+                    if not piece:
+                        selector.unregister(key.fileobj)
+                    elif key.fileobj is process.stderr:
+                        complaints = (complaints + piece)[:10_000]
+                    else:
+                        limit.take(len(piece))
+                        *whole, rest = (rest + piece).split(b"\n")
+                        for one in whole:
+                            yield from _entry(one)
+        try:
+            code = process.wait(context.remaining())
+        except subprocess.TimeoutExpired:
+            raise ProbeError("journalctl did not end within the time") from None
+        if code or complaints:
+            said = complaints.decode(errors="replace").strip().splitlines()
+            raise ProbeError(f"journalctl: {said[0] if said else f'ended with {code}'}")
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+        for stream in (process.stdout, process.stderr):
+            if stream is not None:
+                stream.close()
+
+
+def _entry(raw: bytes) -> Iterator[Line]:
+    if not raw.strip():
+        return
+    try:
+        entry = json.loads(raw)
+        at = int(entry["__REALTIME_TIMESTAMP"]) / 1e6
+    except (ValueError, KeyError, TypeError):
+        raise ProbeError("journalctl wrote something that is no entry") from None
+    message = entry.get("MESSAGE")
+    if isinstance(message, list) and all(isinstance(one, int) and 0 <= one < 256 for one in message):
+        message = bytes(message).decode("utf-8", "replace")  # what is not text is told byte by byte
+    yield Line(at, message if isinstance(message, str) else "")
+
+
+# -- containers --------------------------------------------------------------------------------------------------------
+
+
+def _of_containers(
+    options: Mapping[str, Any], client: Any, begin: float, limit: _log_files.Limit, context: Context
+) -> list[Source]:
+    found, absent = _docker.containers(options["container"], client, context)
+    if absent:
+        raise ProbeError(absent[0])
+    return [_of_container(one, client, begin, limit, context) for one in found]
+
+
+def _of_container(raw: Mapping[str, Any], client: Any, begin: float, limit: _log_files.Limit, context: Context) -> Source:
+    source = Source(_docker.shown_name(raw), lambda: iter(()))
+
+    def read() -> Iterator[Line]:
+        settings = (raw.get("HostConfig") or {}).get("LogConfig") or {}
+        created = _docker.moment(raw.get("Created"))
+        older = client.logs(raw["Id"], timestamps=True, tail=1, until=begin)
+        if older:
+            source.covered = begin
+        elif (settings.get("Config") or {}).get("max-size"):
+            source.note = "its log is cut at a size, and nothing older is left"
+        else:
+            source.covered = max(begin, created or begin)
+            source.note = "was created within that time" if created and created > begin else ""
+        rest = b""
+        for piece in client.logs(raw["Id"], timestamps=True, stream=True, follow=False, since=begin):
+            limit.take(len(piece))
+            if context.over():
+                raise ProbeError(f"the time ran out while the log of {source.name} was read")
+            *whole, rest = (rest + piece).split(b"\n")
+            for one in whole:
+                yield from _stamped(one)
+        yield from _stamped(rest)
+
+    source.read = read
+    return source
+
+
+def _stamped(raw: bytes) -> Iterator[Line]:
+    stamp, space, text = raw.decode("utf-8", "replace").rstrip("\r").partition(" ")
+    at = _docker.moment(stamp)
+    if space and at is not None:
+        yield Line(at, text)
