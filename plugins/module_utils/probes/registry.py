@@ -68,6 +68,12 @@ def _page() -> Probe:
     return PageProbe()
 
 
+def _process() -> Probe:
+    from ansible_collections.golive.cutover.plugins.module_utils.probes.process import ProcessProbe
+
+    return ProcessProbe()
+
+
 def _promql() -> Probe:
     from ansible_collections.golive.cutover.plugins.module_utils.probes.promql import PromqlProbe
 
@@ -149,6 +155,7 @@ PROBES: Mapping[str, Probe] = Registry(
         "log": _log,
         "metrics": _metrics,
         "page": _page,
+        "process": _process,
         "promql": _promql,
         "redis": _redis,
         "scenario": _scenario,
