@@ -32,6 +32,12 @@ def _env_file() -> Probe:
     return EnvFileProbe()
 
 
+def _file() -> Probe:
+    from ansible_collections.golive.cutover.plugins.module_utils.probes.file import FileProbe
+
+    return FileProbe()
+
+
 def _host() -> Probe:
     from ansible_collections.golive.cutover.plugins.module_utils.probes.host import HostProbe
 
@@ -149,6 +155,7 @@ PROBES: Mapping[str, Probe] = Registry(
         "command": _command,
         "container": _container,
         "env_file": _env_file,
+        "file": _file,
         "host": _host,
         "http": _http,
         "leader": _leader,
