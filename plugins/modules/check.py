@@ -50,6 +50,14 @@ options:
     description: Read and validate the checks, and ask none.
     type: bool
     default: false
+  baseline:
+    description:
+      - "What the measures of the checks were before the change, for thresholds such as C(<= +10%): check id to measure to number,
+        in the base units of RV(verdicts)."
+      - It is what RV(baseline) was before the change. Checks that are not asked here may be in it.
+      - A relative threshold without a baseline is C(inconclusive).
+    type: dict
+    default: {}
   artefacts_dir:
     description:
       - The directory of the run's report on the controller. What a probe keeps as evidence, such as a picture of a page,
@@ -92,6 +100,17 @@ EXAMPLES = r"""
         expect:
           open: "== true"
   register: look
+
+- name: Look again after the change, and hold the latency against what it was
+  golive.cutover.check:
+    checks:
+      - id: H-001
+        title: The web front is as fast as before
+        http:
+          url: http://127.0.0.1:3000/api/public/health
+        expect:
+          latency: "<= +25%"
+    baseline: "{{ look.baseline }}"
 
 - name: Validate checks without asking them
   golive.cutover.check:
@@ -181,6 +200,12 @@ asked:
   returned: success
   type: list
   elements: str
+baseline:
+  description:
+    - Every number that was measured, check id to measure to number. Recorded before a change, it is the O(baseline) of the checks
+      after it.
+  returned: success
+  type: dict
 counts:
   description: How many verdicts there are of each status.
   returned: success
@@ -192,6 +217,7 @@ from typing import TYPE_CHECKING, Any
 from ansible_collections.golive.cutover.plugins.module_utils.ansible_glue import run_module
 from ansible_collections.golive.cutover.plugins.module_utils.core import units
 from ansible_collections.golive.cutover.plugins.module_utils.core.artefacts import Kept
+from ansible_collections.golive.cutover.plugins.module_utils.core.baseline import from_verdicts, read_baseline
 from ansible_collections.golive.cutover.plugins.module_utils.core.checks import read_checks, select
 from ansible_collections.golive.cutover.plugins.module_utils.core.errors import InputError, Problem
 from ansible_collections.golive.cutover.plugins.module_utils.core.runner import run_checks
@@ -212,12 +238,14 @@ def check(module: AnsibleModule) -> dict[str, Any]:
     asked = [one.id for one in chosen]
     verdicts: list[dict[str, Any]] = []
     kept: list[Kept] = []
+    before = read_baseline(params["baseline"])
     if not params["validate_only"]:
-        verdicts = run_checks(chosen, PROBES, deadline=deadline, concurrency=params["concurrency"], kept=kept)
+        verdicts = run_checks(chosen, PROBES, deadline=deadline, concurrency=params["concurrency"], kept=kept, baseline=before)
     counts = {status: sum(v["status"] == status for v in verdicts) for status in STATUSES}
     # The action plugin of the same name takes what was kept out of the result, and writes it on the controller.
     packed = {"artefacts": [one.packed() for one in kept]} if kept else {}
-    return {"changed": False, "verdicts": verdicts, "asked": asked, "counts": counts, **packed}
+    measured = from_verdicts(verdicts)
+    return {"changed": False, "verdicts": verdicts, "asked": asked, "baseline": measured, "counts": counts, **packed}
 
 
 def main() -> None:
@@ -229,6 +257,7 @@ def main() -> None:
             "deadline": {"type": "str", "default": "10m"},
             "concurrency": {"type": "int", "default": 64},
             "validate_only": {"type": "bool", "default": False},
+            "baseline": {"type": "dict", "default": {}},
             "artefacts_dir": {"type": "path"},
         },
         check,

@@ -6,9 +6,13 @@
 
     condition = operator value [unit]
     operator  = "==" | "!=" | "<" | "<=" | ">" | ">=" | "in" | "matches" | "not matches" | "contains" | "not contains"
+    relative  = ("<" | "<=" | ">" | ">=") ("+" | "-") number "%"
 
 ``in`` takes values with commas between them (``in 1, 2``), ``matches`` a regular expression that is searched for, ``contains``
 a text. There is no expression language, no evaluation and no templating inside a condition.
+
+A percentage with a sign is relative to the baseline: the value that the same measure of the same check had before the change.
+``<= +10%`` is at most a tenth more. Only of a ratio, which may itself be negative, ``-5%`` is the plain value.
 
 A condition answers for exactly one kind of value. A value that it cannot judge (NaN, infinite, a text where a number is
 expected) is never an answer: `Condition.holds` raises `CannotCompare`, and the check becomes inconclusive.
@@ -43,15 +47,20 @@ class Condition:
     """One parsed condition.
 
     ``kind`` is the kind of value that it judges; ``operand`` is in the base unit of that kind; ``source`` is what was written.
+    A ``relative`` one has the share by which a value may differ from its baseline as its operand.
     """
 
     operator: str
     operand: Operand
     kind: str
     source: str
+    relative: bool = False
 
-    def holds(self, value: units.Value) -> bool:
-        """Whether the condition holds for a value given in the base unit of its kind. Raises CannotCompare."""
+    def holds(self, value: units.Value, baseline: units.Value | None = None) -> bool:
+        """Whether the condition holds for a value given in the base unit of its kind. Raises CannotCompare, also for a
+        relative condition without a baseline."""
+        if self.relative:
+            return self._holds_relative(value, baseline)
         if self.kind == "text":
             return self._holds_text(value)
         if self.kind == "flag":
@@ -59,6 +68,15 @@ class Condition:
                 raise CannotCompare(f"{units.show(value)!r} is not true or false")
             return (value == self.operand) is (self.operator == "==")
         return self._holds_number(value)
+
+    def _holds_relative(self, value: units.Value, baseline: units.Value | None) -> bool:
+        if baseline is None:
+            raise CannotCompare("there is no baseline: the value before the change was not recorded")
+        before, now = _finite(baseline, "the baseline"), _finite(value, "the value")
+        if before < 0 or (before == 0 and now != 0):
+            raise CannotCompare(f"the baseline is {before:g}, of which nothing is a part")
+        share = self.operand if isinstance(self.operand, float) else math.nan
+        return _ORDERED[self.operator](now, before * (1 + share))
 
     def _holds_text(self, value: units.Value) -> bool:
         if not isinstance(value, str):
@@ -73,11 +91,7 @@ class Condition:
         return (value == operand) is (self.operator == "==")
 
     def _holds_number(self, value: units.Value) -> bool:
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise CannotCompare(f"{units.show(value)!r} is not a number")
-        number = float(value)
-        if not math.isfinite(number):
-            raise CannotCompare(f"the value is {number}, which is not a number that can be judged")
+        number = _finite(value, "the value")
         operand = self.operand
         if isinstance(operand, tuple):
             return any(number == float(one) for one in operand)
@@ -86,6 +100,14 @@ class Condition:
         if self.operator in _ORDERED:
             return _ORDERED[self.operator](number, float(operand))
         return (number == float(operand)) is (self.operator == "==")
+
+
+def _finite(value: units.Value, what: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise CannotCompare(f"{units.show(value)!r} is not a number")
+    if not math.isfinite(value):
+        raise CannotCompare(f"{what} is {float(value)}, which is not a number that can be judged")
+    return float(value)
 
 
 def _split(source: str) -> tuple[str, str]:
@@ -151,6 +173,18 @@ def _operand(operator: str, text: str, kind: str) -> tuple[units.Value, str]:
     return _number(text, kind)
 
 
+def _relative(operator: str, text: str, kind: str) -> float | None:
+    """The share of a percentage with a sign; None for what is no condition on a baseline."""
+    if operator not in _ORDERED or kind in ("text", "flag") or text[0] not in "+-" or (text[0] == "-" and kind == "ratio"):
+        return None
+    quantity = units.parse_quantity(text)
+    if quantity is None or quantity[1] != "ratio" or not math.isfinite(quantity[0]):
+        return None
+    if quantity[0] < -1:
+        raise ValueError(f"{text!r}: nothing falls by more than 100% of what it was")
+    return quantity[0]
+
+
 def parse_condition(source: object, kind: str = "any") -> Condition:
     """Parse one condition for a measure of a kind. Raises ValueError with what was expected.
 
@@ -160,9 +194,9 @@ def parse_condition(source: object, kind: str = "any") -> Condition:
     False
     """
     if isinstance(source, (bool, int, float)) or source is None:
-        raise ValueError(f"{source!r} is not a condition; write it as a text with an operator, such as \"== {source}\"")
+        raise ValueError(f'{source!r} is not a condition; write it as a text with an operator, such as "== {source}"')
     if not isinstance(source, str):
-        raise ValueError(f"{source!r} is not a condition; expected a text such as \"<= 500ms\"")
+        raise ValueError(f'{source!r} is not a condition; expected a text such as "<= 500ms"')
     operator, text = _split(source)
     if not text:
         raise ValueError(f"{source!r} has an operator but no value")
@@ -184,5 +218,8 @@ def parse_condition(source: object, kind: str = "any") -> Condition:
         if len(kinds) != 1:
             raise ValueError(f"{source!r} mixes values of different kinds ({', '.join(sorted(kinds))})")
         return Condition(operator, tuple(value for value, _of in members), kinds.pop(), source)
+    share = _relative(operator, text, kind)
+    if share is not None:
+        return Condition(operator, share, "count" if kind == "any" else kind, source, relative=True)
     value, of = _operand(operator, text, kind)
     return Condition(operator, value, of, source)

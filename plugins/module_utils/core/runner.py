@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.golive.cutover.plugins.module_utils.core import artefacts
+from ansible_collections.golive.cutover.plugins.module_utils.core.baseline import Baseline
 from ansible_collections.golive.cutover.plugins.module_utils.core.checks import Check, Retry
 from ansible_collections.golive.cutover.plugins.module_utils.core.errors import CutoverError
 from ansible_collections.golive.cutover.plugins.module_utils.core.options import Secret
@@ -87,8 +88,11 @@ def redact(value: Any, secrets: set[str]) -> Any:
 class _Asking:
     """One check being asked: looks, retries, and the verdict in the end."""
 
-    def __init__(self, check: Check, probe: Probe, clock: Clock, deadline: float) -> None:
+    def __init__(
+        self, check: Check, probe: Probe, clock: Clock, deadline: float, baseline: Mapping[str, float] | None = None
+    ) -> None:
         self.check = check
+        self.baseline = baseline
         self.probe = probe
         self.secrets = secrets_of(check.options)
         self.clock = clock
@@ -128,7 +132,7 @@ class _Asking:
         if look.observation is None:
             return self._unmeasured(str(look.error))
         evaluate_expressions(self.check, look.observation)
-        return judge(self.check, look.observation, self._hide), look.observation
+        return judge(self.check, look.observation, self._hide, self.baseline), look.observation
 
     @staticmethod
     def _unmeasured(why: str) -> tuple[Judgement, Observation]:
@@ -175,6 +179,7 @@ class _Asking:
             started=_utc(self.started),
             duration=max(self.clock.monotonic() - self.begun, 0.0),
             hide=self._hide,
+            baseline=self.baseline,
         )
         clean: dict[str, Any] = redact(record, self.secrets)
         if observation.artefacts:
@@ -203,14 +208,16 @@ def run_checks(
     concurrency: int = DEFAULT_CONCURRENCY,
     clock: Clock | None = None,
     kept: list[artefacts.Kept] | None = None,
+    baseline: Baseline | None = None,
 ) -> list[dict[str, Any]]:
     """Ask all checks and return their verdicts in the order asked. ``deadline`` in seconds from now, for all of them together.
 
+    ``baseline``: what the measures of each check were before the change, for thresholds such as ``<= +10%``.
     What the probes keep as evidence is appended to ``kept``, with what is not kept left out when there is too much of it.
     """
     clock = clock or Clock()
     ends = clock.monotonic() + deadline
-    askings = [_Asking(check, probes[check.probe], clock, ends) for check in checks]
+    askings = [_Asking(check, probes[check.probe], clock, ends, (baseline or {}).get(check.id)) for check in checks]
     waiting = iter(askings)
     taking = threading.Lock()
 

@@ -72,8 +72,8 @@ def _shown(check: Check, measure: str, condition: Condition, value: units.Value,
     return units.show(hide(value) if isinstance(value, str) else value, condition.kind if kind == "any" else kind)
 
 
-def judge(check: Check, observation: Observation, hide: Hide = str) -> Judgement:
-    """Hold an observation against the thresholds of a check.
+def judge(check: Check, observation: Observation, hide: Hide = str, baseline: Mapping[str, units.Value] | None = None) -> Judgement:
+    """Hold an observation against the thresholds of a check. ``baseline``: what its measures were before the change.
 
     ``fail`` when a critical threshold holds or an expected one does not; else ``inconclusive`` when a threshold could not be
     judged or nothing proves that there was something to judge; else ``warn``; else ``pass``.
@@ -89,17 +89,21 @@ def judge(check: Check, observation: Observation, hide: Hide = str) -> Judgement
                 continue
             value = observation.measures[measure]
             shown = _shown(check, measure, condition, value, hide)
+            before = (baseline or {}).get(measure)
             try:
-                holds = condition.holds(value)
+                holds = condition.holds(value, before)
             except CannotCompare as error:
                 unknown.append(f"{measure} cannot be judged by {condition.source!r}: {error}")
                 continue
+            limit = condition.source
+            if condition.relative and before is not None:
+                limit += f" of {_shown(check, measure, condition, before, hide)} before"
             if column == "critical" and holds:
-                failed.append(f"{measure} is {shown}, critical when {condition.source}")
+                failed.append(f"{measure} is {shown}, critical when {limit}")
             elif column == "expect" and not holds:
-                failed.append(f"{measure} is {shown}, expected {condition.source}")
+                failed.append(f"{measure} is {shown}, expected {limit}")
             elif column == "warn" and holds:
-                warned.append(f"{measure} is {shown}, warning when {condition.source}")
+                warned.append(f"{measure} is {shown}, warning when {limit}")
             else:
                 held.append(f"{measure} {shown}")
     if failed:
@@ -124,8 +128,12 @@ def verdict(
     started: str,
     duration: float,
     hide: Hide = str,
+    baseline: Mapping[str, units.Value] | None = None,
 ) -> dict[str, Any]:
-    """The record of a verdict, as `design` describes it. Measures are in base units; duration in seconds."""
+    """The record of a verdict, as `design` describes it. Measures are in base units; duration in seconds.
+
+    The proof of a verdict with relative conditions names the ``baseline`` that they were held against.
+    """
     measures: dict[str, Mapping[str, Any]] = {}
     judged = {measure for rows in check.thresholds.values() for measure in rows}
     for name, value in observation.measures.items():
@@ -134,6 +142,11 @@ def verdict(
         kind = kind_of_measure(name, check.kinds) or "any"
         short = hide(value)[:500] if isinstance(value, str) else value
         measures[name] = {"value": short, "unit": units.BASE_UNITS[kind]}
+    proof = dict(observation.proof)
+    relative = {measure for column in check.thresholds for measure, one in _rows(check, column) if one.relative}
+    before = {measure: value for measure, value in (baseline or {}).items() if measure in relative}
+    if before and proof:
+        proof["baseline"] = before
     return {
         "id": check.id,
         "title": check.title,
@@ -143,7 +156,7 @@ def verdict(
         "reason": judgement.reason,
         "measures": measures,
         "expected": check.expected(),
-        "proof": dict(observation.proof),
+        "proof": proof,
         "attempts": attempts,
         "started": started,
         "duration": round(duration, 4),

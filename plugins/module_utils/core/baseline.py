@@ -1,0 +1,61 @@
+# Copyright (c) the golive.cutover contributors
+# SPDX-License-Identifier: BSD-2-Clause
+"""Baselines: what the measures of checks were before the change, for thresholds such as ``<= +10%``.
+
+A baseline is ``{check id: {measure: number}}``, in the base units of the measures. It is taken from verdicts that were
+reached before anything was changed, and held against the verdicts of the same checks afterwards.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ansible_collections.golive.cutover.plugins.module_utils.core.errors import InputError, Problem
+
+Baseline = Mapping[str, Mapping[str, float]]
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        return None
+    return float(value)
+
+
+def from_verdicts(verdicts: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
+    """The baseline that verdicts make: every number that was measured, whatever was thought of it.
+
+    A verdict without proof measured nothing, and makes none. Texts and flags have no tenth more.
+    """
+    found: dict[str, dict[str, float]] = {}
+    for verdict in verdicts:
+        if not verdict.get("proof"):
+            continue
+        numbers = {name: _number(one.get("value")) for name, one in (verdict.get("measures") or {}).items()}
+        row = {name: number for name, number in numbers.items() if number is not None}
+        if row:
+            found[str(verdict["id"])] = row
+    return found
+
+
+def read_baseline(raw: Any, where: str = "baseline") -> dict[str, dict[str, float]]:
+    """A baseline as somebody handed it over. Raises InputError with every mistake. Checks that do not exist here may be in
+    it: one baseline serves several lists of checks."""
+    if not isinstance(raw, Mapping):
+        raise InputError([Problem(where, f"expected a mapping of check id to {{measure: number}}, got {type(raw).__name__}")])
+    problems: list[Problem] = []
+    clean: dict[str, dict[str, float]] = {}
+    for id, measures in raw.items():
+        if not isinstance(measures, Mapping):
+            problems.append(Problem(f"{where}.{id}", f"expected a mapping of measure to number, got {measures!r}"))
+            continue
+        for name, value in measures.items():
+            number = _number(value)
+            if number is None:
+                problems.append(Problem(f"{where}.{id}.{name}", f"{value!r} is not a number in the base unit of the measure"))
+            else:
+                clean.setdefault(str(id), {})[str(name)] = number
+    if problems:
+        raise InputError(problems)
+    return clean

@@ -1,0 +1,193 @@
+# Copyright (c) the golive.cutover contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Thresholds against what was measured before the change."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Optional
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ansible_collections.golive.cutover.plugins.module_utils.core.baseline import from_verdicts, read_baseline
+from ansible_collections.golive.cutover.plugins.module_utils.core.checks import Check, read_checks
+from ansible_collections.golive.cutover.plugins.module_utils.core.conditions import parse_condition
+from ansible_collections.golive.cutover.plugins.module_utils.core.errors import CannotCompare, InputError
+from ansible_collections.golive.cutover.plugins.module_utils.core.runner import run_checks
+from ansible_collections.golive.cutover.plugins.module_utils.core.verdicts import judge, verdict
+from ansible_collections.golive.cutover.plugins.module_utils.probes.base import Observation
+from tests.unit.module_utils.core.fakes import FakeClock, FakeProbe, seen
+
+
+def check(**keys: Any) -> Check:
+    return read_checks([{"id": "A", "fake": {}, **keys}], {"fake": FakeProbe()})[0]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Conditions
+
+
+@pytest.mark.parametrize(
+    ("source", "kind", "relative"),
+    [
+        ("<= +10%", "time", True),
+        ("<= + 10 %", "time", False),
+        ("> +10.5 %", "count", True),
+        (">= -10%", "rate", True),
+        (">= -10%", "size", True),
+        (">= -10%", "any", True),
+        ("<= +10%", "any", True),
+        ("<= +10%", "ratio", True),
+        (">= -10%", "ratio", False),
+        ("<= 10%", "ratio", False),
+        ("<= 10%", "any", False),
+        ("== +10%", "ratio", False),
+        ("<= +10", "count", False),
+        ("<= +10ms", "time", False),
+    ],
+)
+def test_a_percentage_with_a_sign_is_relative(source: str, kind: str, relative: bool) -> None:
+    try:
+        condition = parse_condition(source, kind)
+    except ValueError:
+        assert not relative
+        return
+    assert condition.relative is relative
+    assert condition.source == source
+
+
+def test_nothing_falls_by_more_than_all_of_it() -> None:
+    with pytest.raises(ValueError, match="more than 100%"):
+        parse_condition(">= -150%", "time")
+
+
+@pytest.mark.parametrize(
+    ("source", "before", "now", "holds"),
+    [
+        ("<= +10%", 0.4, 0.44, True),
+        ("<= +10%", 0.4, 0.45, False),
+        ("<= +10%", 0.4, 0.1, True),
+        (">= -10%", 200.0, 180.0, True),
+        (">= -10%", 200.0, 179.0, False),
+        ("> +0%", 5, 5, False),
+        ("> +0%", 5, 6, True),
+        ("<= +10%", 0, 0, True),
+        ("> +10%", 0, 0, False),
+        (">= -100%", 5, 0, True),
+    ],
+)
+def test_against_a_baseline(source: str, before: float, now: float, holds: bool) -> None:
+    assert parse_condition(source, "any").holds(now, before) is holds
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "why"),
+    [
+        (None, 1.0, "there is no baseline"),
+        (0.0, 1.0, "the baseline is 0, of which nothing is a part"),
+        (-1.0, 1.0, "the baseline is -1"),
+        (math.nan, 1.0, "the baseline is nan"),
+        (1.0, math.nan, "the value is nan"),
+        (1.0, math.inf, "the value is inf"),
+        (True, 1.0, "not a number"),
+        (1.0, "fast", "not a number"),
+    ],
+)
+def test_what_cannot_be_held_against_a_baseline_is_no_answer(before: Optional[float], now: Any, why: str) -> None:
+    with pytest.raises(CannotCompare, match=why):
+        parse_condition("<= +10%", "any").holds(now, before)
+
+
+@given(st.floats(0.001, 1e9), st.floats(0, 1e9), st.integers(-100, 500))
+def test_relative_is_the_absolute_condition_at_the_limit(before: float, now: float, percent: int) -> None:
+    condition = parse_condition(f"<= {percent:+d}%", "count")
+    assert condition.holds(now, before) is (now <= before * (1 + percent / 100))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Verdicts
+
+
+@pytest.mark.parametrize(
+    ("column", "condition", "latency", "status", "reason"),
+    [
+        ("expect", "<= +10%", 0.43, "pass", "latency 430 ms"),
+        ("expect", "<= +10%", 0.5, "fail", "latency is 500 ms, expected <= +10% of 400 ms before"),
+        ("warn", "> +10%", 0.5, "warn", "latency is 500 ms, warning when > +10% of 400 ms before"),
+        ("critical", "> +10%", 0.5, "fail", "latency is 500 ms, critical when > +10% of 400 ms before"),
+    ],
+)
+def test_the_reason_names_what_it_was(column: str, condition: str, latency: float, status: str, reason: str) -> None:
+    found = judge(check(**{column: {"latency": condition}}), seen(latency=latency), baseline={"latency": 0.4})
+    assert (found.status, found.reason) == (status, reason)
+
+
+@pytest.mark.parametrize("baseline", [None, {}, {"share": 0.4}, {"latency": math.nan}])
+def test_without_a_baseline_it_is_inconclusive(baseline: Optional[dict[str, float]]) -> None:
+    found = judge(check(critical={"latency": "> +10%"}), seen(latency=0.5), baseline=baseline)
+    assert found.status == "inconclusive"
+    assert "latency cannot be judged by '> +10%'" in found.reason
+
+
+def test_the_proof_names_the_baseline_that_was_used_and_no_other() -> None:
+    one = check(expect={"latency": "<= +10%", "status": "== 200"})
+    observation = seen(latency=0.4, status=200)
+    before = {"latency": 0.4, "status": 200.0, "share": 0.1}
+    record = verdict(
+        one, judge(one, observation, baseline=before), observation, attempts=1, started="", duration=0, baseline=before
+    )
+    assert record["proof"] == {"samples": 1, "baseline": {"latency": 0.4}}
+    plain = check(expect={"status": "== 200"})
+    record = verdict(plain, judge(plain, observation), observation, attempts=1, started="", duration=0, baseline=before)
+    assert record["proof"] == {"samples": 1}
+
+
+def test_a_baseline_is_no_proof() -> None:
+    one = check(expect={"latency": "<= +10%"})
+    empty = Observation(measures={"latency": 0.1})
+    found = judge(one, empty, baseline={"latency": 0.4})
+    assert found.status == "inconclusive"
+    assert verdict(one, found, empty, attempts=1, started="", duration=0, baseline={"latency": 0.4})["proof"] == {}
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# From one run to the next
+
+
+def ask(latency: float, baseline: Optional[dict[str, dict[str, float]]] = None) -> list[dict[str, Any]]:
+    probe = FakeProbe(seen(latency=latency, status=200, word="v1", open=True, value=math.nan))
+    raw = [{"id": name, "fake": {}, "expect": {"latency": "<= +10%", "word": "== v1"}} for name in ("A", "B")]
+    probes = {"fake": probe}
+    return run_checks(read_checks(raw, probes), probes, clock=FakeClock(), baseline=baseline)
+
+
+def test_what_was_measured_before_judges_what_comes_after() -> None:
+    before = ask(0.4)
+    assert {one["status"] for one in before} == {"inconclusive"}
+    baseline = from_verdicts(before)
+    assert baseline == {name: {"latency": 0.4, "status": 200.0} for name in ("A", "B")}
+    assert {one["status"] for one in ask(0.43, baseline)} == {"pass"}
+    assert {one["status"] for one in ask(0.45, baseline)} == {"fail"}
+    assert [one["status"] for one in ask(0.43, {"A": baseline["A"]})] == ["pass", "inconclusive"]
+
+
+def test_what_measured_nothing_makes_no_baseline() -> None:
+    assert from_verdicts([{"id": "A", "proof": {}, "measures": {"latency": {"value": 1.0}}}]) == {}
+    assert from_verdicts([{"id": "A", "proof": {"samples": 1}, "measures": {}}]) == {}
+    assert from_verdicts([]) == {}
+
+
+def test_a_baseline_that_is_none_is_refused_with_every_mistake() -> None:
+    assert read_baseline({"A": {"latency": 1, "p95": 0.5}, "Z": {}}) == {"A": {"latency": 1.0, "p95": 0.5}}
+    with pytest.raises(InputError) as caught:
+        read_baseline({"A": {"latency": "fast", "open": True, "nan": math.nan}, "B": 3})
+    assert [problem.where for problem in caught.value.problems] == [
+        "baseline.A.latency",
+        "baseline.A.open",
+        "baseline.A.nan",
+        "baseline.B",
+    ]
+    with pytest.raises(InputError, match="expected a mapping"):
+        read_baseline([])
