@@ -73,6 +73,13 @@ def price(symbol: str, at: float) -> float:
     return _rounded(base * math.exp(waves + 0.0002 * _noise(symbol, int(at * 4))))
 
 
+def quote(symbol: str, at: float) -> dict[str, float]:
+    """Return the best ``bid`` and ``ask`` at epoch time ``at``, around the price; the spread is 0.02 to 0.1 % of it."""
+    middle = price(symbol, at)
+    half = middle * (0.0003 + 0.0002 * _noise(symbol, int(at)))
+    return {"bid": _rounded(middle - half), "ask": _rounded(middle + half)}
+
+
 def _rounded(value: float) -> float:
     return round(value, 2 if value >= 10 else 5)
 

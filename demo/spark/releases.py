@@ -31,6 +31,7 @@ class Fault(enum.Flag):
     UNHEALTHY = enum.auto()
     LEAK = enum.auto()
     NOTIFY_FAILS = enum.auto()
+    JS_ERROR = enum.auto()
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,7 @@ RELEASES: tuple[Release, ...] = (
     Release("1.1.0-unhealthy", "The health endpoints never say ok", Fault.UNHEALTHY),
     Release("1.1.0-leak", "Memory grows by some megabytes every second", Fault.LEAK),
     Release("1.1.0-notify-fails", "No notification is ever delivered", Fault.NOTIFY_FAILS),
+    Release("1.1.0-js-error", "The script of every page ends in an error, after it has done its work", Fault.JS_ERROR),
 )
 
 _BY_ID = {release.id: release for release in RELEASES}

@@ -210,3 +210,16 @@ def test_notify_fails(spark: Spark, receiver: Receiver) -> None:
     assert one.metric("alerts_errors_total") == 0
     assert web.post("/api/notifications/test").status_code == 502
     assert receiver.received == []
+
+
+def test_js_error(spark: Spark) -> None:
+    """Nothing that a request can see is wrong; tests/integration/probes/test_page_demo.py looks with a browser."""
+    web = spark.start("web", "1.1.0-js-error")
+    for path in ("/technical-analysis", "/alerts", "/btcturk", "/static/chart.js", "/static/alerts.js", "/static/feed.js"):
+        assert web.get(path).status_code == 200, path
+    assert web.get("/static/chart.js").headers["Content-Type"] == "text/javascript; charset=utf-8"
+    assert "byId('theme')" in web.get("/static/chart.js").text
+    assert web.health()["status"] == "ok"
+    serves(web)
+    streams(web)
+    feeds(web)

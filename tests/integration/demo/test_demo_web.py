@@ -55,7 +55,7 @@ def test_healthy_within_a_second_of_its_start(spark: Spark) -> None:
 
 
 def test_pages_with_all_they_need_and_nothing_from_elsewhere(web: App) -> None:
-    for path in ("/technical-analysis", "/alerts"):
+    for path in ("/technical-analysis", "/alerts", "/btcturk"):
         page_is_whole(web, path)
 
 
