@@ -56,6 +56,12 @@ def _leader() -> Probe:
     return LeaderProbe()
 
 
+def _load() -> Probe:
+    from ansible_collections.golive.cutover.plugins.module_utils.probes.load import LoadProbe
+
+    return LoadProbe()
+
+
 def _log() -> Probe:
     from ansible_collections.golive.cutover.plugins.module_utils.probes.log import LogProbe
 
@@ -159,6 +165,7 @@ PROBES: Mapping[str, Probe] = Registry(
         "host": _host,
         "http": _http,
         "leader": _leader,
+        "load": _load,
         "log": _log,
         "metrics": _metrics,
         "page": _page,

@@ -1,0 +1,107 @@
+# Copyright (c) the golive.cutover contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The sides of a comparison of load generators: `ab` and `wrk`, an nginx, and a service whose slow answers are known."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import subprocess
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.bench.figures import NotMeasured
+
+FAST, SLOW = 0.02, 0.1
+"""Seconds that nine of ten answers take, and that the tenth takes."""
+
+_SCRIPT = """\
+done = function(summary, latency, requests)
+  local e = summary.errors
+  local failed = e.connect + e.read + e.write + e.status + e.timeout
+  io.write(string.format("RESULT %d %d %d %.3f %.3f\\n", summary.requests, failed, summary.duration,
+    latency:percentile(50), latency:percentile(95)))
+end
+"""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a load generator says. Times in seconds, throughput per second."""
+
+    completed: int
+    failed: int
+    throughput: float
+    p50: float
+    p95: float
+
+
+def _run(command: list[str]) -> str:
+    try:
+        return subprocess.run(command, check=True, text=True, capture_output=True, timeout=120).stdout
+    except (OSError, subprocess.SubprocessError) as error:
+        raise NotMeasured(f"{Path(command[0]).name}: {getattr(error, 'stderr', None) or error}") from error
+
+
+def ab(binary: str, url: str, requests: int, concurrency: int, work: Path, keep_alive: bool = False) -> Outcome:
+    """Run ``ab``; its percentiles are read from the file that has fractions of a millisecond."""
+    table = work / "ab.csv"
+    command = [binary, "-q", "-n", str(requests), "-c", str(concurrency), "-e", str(table), *(["-k"] if keep_alive else []), url]
+    text = _run(command)
+    found = {
+        name: re.search(rf"^{pattern}:\s+([\d.]+)", text, re.MULTILINE)
+        for name, pattern in (("completed", "Complete requests"), ("failed", "Failed requests"), ("rate", "Requests per second"))
+    }
+    if any(match is None for match in found.values()):
+        raise NotMeasured(f"ab printed something else: {text[-500:]}")
+    numbers = {name: float(match.group(1)) for name, match in found.items() if match is not None}
+    rows = dict(line.split(",") for line in table.read_text(encoding="utf-8").splitlines()[1:])
+    return Outcome(
+        int(numbers["completed"]), int(numbers["failed"]), numbers["rate"], float(rows["50"]) / 1000, float(rows["95"]) / 1000
+    )
+
+
+def wrk(binary: str, url: str, seconds: int, concurrency: int, work: Path) -> Outcome:
+    """Run ``wrk`` in one thread. It keeps its connections."""
+    script = work / "percentiles.lua"
+    script.write_text(_SCRIPT, encoding="utf-8")
+    text = _run([binary, "-t", "1", "-c", str(concurrency), "-d", f"{seconds}s", "-s", str(script), url])
+    found = re.search(r"RESULT (\d+) (\d+) (\d+) ([\d.]+) ([\d.]+)", text)
+    if found is None:
+        raise NotMeasured(f"wrk printed something else: {text[-500:]}")
+    completed, failed, duration, p50, p95 = (float(one) for one in found.groups())
+    return Outcome(int(completed), int(failed), completed / (duration / 1e6), p50 / 1e6, p95 / 1e6)
+
+
+@contextlib.contextmanager
+def slow_tenth() -> Iterator[int]:
+    """A service on a port of its own. Every tenth answer takes `SLOW`, the others take `FAST`."""
+    count = [0]
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            await reader.readuntil(b"\r\n\r\n")
+            count[0] += 1
+            await asyncio.sleep(SLOW if count[0] % 10 == 0 else FAST)
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\nConnection: close\r\n\r\nhello\n")
+            await writer.drain()
+        writer.close()
+
+    loop = asyncio.new_event_loop()
+    server = loop.run_until_complete(asyncio.start_server(talk, "127.0.0.1", 0))
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    try:
+        yield int(server.sockets[0].getsockname()[1])
+    finally:
+        loop.call_soon_threadsafe(server.close)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        left = asyncio.all_tasks(loop)
+        for task in left:
+            task.cancel()
+        loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+        loop.close()
