@@ -48,6 +48,11 @@ class Stage:
 
     ledger = lock = release = store
 
+    def baseline(self) -> Scene:
+        redis: RedisServer = self.fixture("redis_server")()
+        known = {"ansible.builtin.assert": {"that": "kept.baseline['L-001'].latency > 0"}}
+        return Scene({**self.store().replace, "port: 6379": f"port: {redis.port}"}, after=[known])
+
     def check(self) -> Scene:
         text = "server { listen 127.0.0.1:@PORT@; default_type text/html; location / { return 200 ok; } }"
         server: Nginx = self.fixture("nginx")(text)
