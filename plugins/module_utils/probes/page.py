@@ -19,6 +19,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Mapping
 from typing import Any, ClassVar, Optional
 from urllib.parse import urlsplit
@@ -40,6 +41,8 @@ BROWSERS = (
     "microsoft-edge",
 )
 _PLACES = ("/usr/local/bin", "/usr/bin", "/bin", "/snap/bin", "/opt/google/chrome", "/opt/homebrew/bin")
+_PLACE = threading.BoundedSemaphore(max(1, os.cpu_count() or 1))
+"""Browsers at the same time: more than there are processors would only make each page slower, and that is what is measured."""
 START = 5.0
 """Seconds that a browser is given to start, on top of the timeout of a check."""
 MARGIN = 0.7
@@ -295,8 +298,12 @@ class PageProbe(Probe):
         if importlib.util.find_spec("playwright") is None:
             raise LibraryMissing("playwright")
         browser = find_browser(options["browser"])
-        seconds = context.remaining() - MARGIN
-        seen = _ask(_job(options, browser, seconds), context)
+        if not _PLACE.acquire(timeout=context.remaining()):
+            raise ProbeError("it was cut off while it waited for other page checks to end")
+        try:
+            seen = _ask(_job(options, browser, context.remaining() - MARGIN), context)
+        finally:
+            _PLACE.release()
         return _observation(options, seen)
 
 

@@ -279,7 +279,7 @@ def _picture(artefact: Artefact, verdict: Verdict) -> str:
     packed = base64.b64encode(artefact.content).decode("ascii")
     said = f"{artefact.name} of {verdict.id} on {verdict.host}"
     return (
-        f'<figure class="shot"><img src="data:{_e(artefact.media_type)};base64,{packed}" alt="{_e(said)}" loading="lazy">'
+        f'<figure class="shot"><img src="data:{_e(artefact.media_type)};base64,{packed}" alt="{_e(said)}">'
         f"<figcaption>{_e(artefact.file or artefact.name)}</figcaption></figure>"
     )
 
