@@ -99,6 +99,11 @@ BUNDLES: dict[str, Bundle] = {
     "patchelf": Bundle("makes an unpacked Python find its libraries", ("patchelf",), {"patchelf": (0, 14)}),
     "pip": Bundle("pip, for a Python that comes without ensurepip", ("python3-pip-whl",), {}),
     "prometheus": Bundle("Prometheus server and promtool", ("prometheus",), {"prometheus": None, "promtool": None}),
+    "postgresql": Bundle(
+        "PostgreSQL server",
+        ("postgresql",),
+        {"initdb": None, "postgres": None},
+    ),
     "python": Bundle(
         "Python 3.13 for a machine whose newest is older",
         ("python3.13-venv", "libpython3.13-stdlib", "python3-pip-whl", "ca-certificates"),
@@ -525,9 +530,8 @@ def wrapper(name: str, command: str, root: Path | None) -> str:
 def find_in(root: Path, name: str) -> Path | None:
     """Return the executable *name* in an unpacked bundle."""
     # Chromium's launcher in usr/bin only knows where the program is once it is installed.
-    for directory in ("usr/lib/chromium", "usr/bin", "usr/sbin", "usr/lib/systemd"):
-        path = root / directory / name
-        if path.exists():
+    for directory in ("usr/lib/chromium", "usr/bin", "usr/sbin", "usr/lib/systemd", "usr/lib/postgresql/*/bin"):
+        for path in sorted(root.glob(f"{directory}/{name}"), reverse=True):
             return path
     return None
 
@@ -551,7 +555,7 @@ def provide(name: str) -> None:
         else:
             # A package that was installed already is not downloaded again: its command is the machine's.
             path = find_in(root, command)
-            own = shutil.which(command, path=search_path()) if path is None else None
+            own = shutil.which(command, path=search_path()) or find_in(Path("/"), command) if path is None else None
             if path is None and own is None:
                 raise DebsError(f"{bundle.summary}: there is no '{command}' in {', '.join(bundle.packages)}")
             script = wrapper(command, str(path or own), root)

@@ -26,6 +26,12 @@ def _container() -> Probe:
     return ContainerProbe()
 
 
+def _database() -> Probe:
+    from ansible_collections.golive.cutover.plugins.module_utils.probes.database import DatabaseProbe
+
+    return DatabaseProbe()
+
+
 def _env_file() -> Probe:
     from ansible_collections.golive.cutover.plugins.module_utils.probes.env_file import EnvFileProbe
 
@@ -160,6 +166,7 @@ PROBES: Mapping[str, Probe] = Registry(
     {
         "command": _command,
         "container": _container,
+        "database": _database,
         "env_file": _env_file,
         "file": _file,
         "host": _host,
