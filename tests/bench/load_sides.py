@@ -6,10 +6,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import queue
 import re
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,32 +77,51 @@ def wrk(binary: str, url: str, seconds: int, concurrency: int, work: Path) -> Ou
     return Outcome(int(completed), int(failed), completed / (duration / 1e6), p50 / 1e6, p95 / 1e6)
 
 
-@contextlib.contextmanager
-def slow_tenth() -> Iterator[int]:
-    """A service on a port of its own. Every tenth answer takes `SLOW`, the others take `FAST`."""
+async def _serve_slow_tenth(started: Callable[[int, Callable[[], None]], None]) -> None:
+    """Serve until told to stop; ``started`` is told the port, and how to stop."""
     count = [0]
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
-            await reader.readuntil(b"\r\n\r\n")
-            count[0] += 1
-            await asyncio.sleep(SLOW if count[0] % 10 == 0 else FAST)
-            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\nConnection: close\r\n\r\nhello\n")
-            await writer.drain()
-        writer.close()
+            try:
+                await reader.readuntil(b"\r\n\r\n")
+                count[0] += 1
+                await asyncio.sleep(SLOW if count[0] % 10 == 0 else FAST)
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\nConnection: close\r\n\r\nhello\n")
+                await writer.drain()
+            finally:
+                writer.close()
 
-    loop = asyncio.new_event_loop()
-    server = loop.run_until_complete(asyncio.start_server(talk, "127.0.0.1", 0))
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def end() -> None:
+        loop.call_soon_threadsafe(stop.set)
+
+    server = await asyncio.start_server(talk, "127.0.0.1", 0)
+    started(int(server.sockets[0].getsockname()[1]), end)
+    await stop.wait()
+    server.close()
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in left:
+        task.cancel()
+    await asyncio.gather(*left, return_exceptions=True)
+    await asyncio.sleep(0.05)  # closing a connection takes a turn of the loop
+
+
+@contextlib.contextmanager
+def slow_tenth() -> Iterator[int]:
+    """A service on a port of its own. Every tenth answer takes `SLOW`, the others take `FAST`."""
+    told: queue.SimpleQueue[tuple[int, Callable[[], None]]] = queue.SimpleQueue()
+
+    def started(port: int, stop: Callable[[], None]) -> None:
+        told.put((port, stop))
+
+    thread = threading.Thread(target=lambda: asyncio.run(_serve_slow_tenth(started)), daemon=True)
     thread.start()
+    port, stop = told.get(timeout=20)
     try:
-        yield int(server.sockets[0].getsockname()[1])
+        yield port
     finally:
-        loop.call_soon_threadsafe(server.close)
-        loop.call_soon_threadsafe(loop.stop)
+        stop()
         thread.join()
-        left = asyncio.all_tasks(loop)
-        for task in left:
-            task.cancel()
-        loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
-        loop.close()

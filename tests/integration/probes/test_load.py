@@ -207,8 +207,8 @@ def test_standin_that_closes_after_each_answer_without_saying_so() -> None:
         read_request(connection, server)
         connection.sendall(answer(b"hello"))
 
-    seen = _load_of(handle, keep_alive=True, rate="100/s", requests=20)
-    assert (seen.measures["errors"], seen.proof["connections"]) == (0, 20)
+    seen = _load_of(handle, keep_alive=True, rate="10/s", requests=10)
+    assert (seen.measures["errors"], seen.proof["connections"]) == (0, 10)
 
 
 def test_standin_that_is_silent_or_never_ends() -> None:
