@@ -42,7 +42,7 @@ molecule: ## every Molecule scenario, in a Docker engine of the project's own
 
 bench: ## the benchmarks; results in reports/bench.json
 	@$(PYTHON) tools/env.py main --with lint >/dev/null
-	@$(PYTHON) tools/debs.py nginx redis
+	@$(PYTHON) tools/debs.py nginx redis load
 	@$(VENV_PYTHON) tests/bench/run.py
 
 build: ## the Galaxy artefact, in dist/

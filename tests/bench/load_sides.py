@@ -8,8 +8,10 @@ import asyncio
 import contextlib
 import queue
 import re
+import socket
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,6 +109,42 @@ async def _serve_slow_tenth(started: Callable[[int, Callable[[], None]], None]) 
         task.cancel()
     await asyncio.gather(*left, return_exceptions=True)
     await asyncio.sleep(0.05)  # closing a connection takes a turn of the loop
+
+
+_NGINX = """\
+daemon off;
+pid nginx.pid;
+error_log error.log warn;
+worker_processes 1;
+events {{ worker_connections 1024; }}
+http {{
+  access_log off;
+  client_body_temp_path tmp; proxy_temp_path tmp; fastcgi_temp_path tmp; uwsgi_temp_path tmp; scgi_temp_path tmp;
+{http}
+}}
+"""
+
+
+@contextlib.contextmanager
+def nginx(binary: str, home: Path, http: str, **values: object) -> Iterator[str]:
+    """An nginx of its own below ``home``; gives its address. ``{port}`` and the values are filled into the configuration."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    (home / "tmp").mkdir()
+    (home / "nginx.conf").write_text(_NGINX.format(http=http.format(port=port, **values)), encoding="utf-8")
+    command = [binary, "-p", str(home), "-c", str(home / "nginx.conf")]
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            deadline = time.monotonic() + 20
+            while True:
+                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=0.5):
+                    break
+                if process.poll() is not None or time.monotonic() > deadline:
+                    raise NotMeasured("nginx did not start")
+                time.sleep(0.05)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
 
 
 @contextlib.contextmanager
