@@ -1,0 +1,67 @@
+# Copyright (c) the golive.cutover contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Probes of hosts in a real task: Ansible packs what they import when they are asked for, and a verdict comes back for each."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+
+def test_each_gives_a_verdict_in_a_task(
+    run_module: Callable[..., Any], redis_server: Callable[..., Any], free_port: Callable[[], int], tmp_path: Path, canary: str
+) -> None:
+    server = redis_server({"requirepass": canary})
+    database = tmp_path / "app.db"
+    link = sqlite3.connect(database)
+    link.close()
+    log = tmp_path / "app.log"
+    log.write_text("1700000000 became leader\n")
+    nobody = f"http://127.0.0.1:{free_port()}"
+    checks: list[dict[str, Any]] = [
+        {"id": "host", "host": {"over": "100ms", "path": str(tmp_path)}, "expect": {"cores": ">= 1", "disk_free": "> 0B"}},
+        {"id": "process", "process": {"name": "redis-server", "reduce": "worst"}, "expect": {"count": ">= 1", "rss": "> 0B"}},
+        {"id": "file", "file": {"path": str(log), "sha256": True}, "expect": {"exists": "== true", "type": "== file"}},
+        {
+            "id": "log",
+            "log": {
+                "file": str(log),
+                "timestamp": "epoch",
+                "since": "2023-11-14T00:00:00Z",
+                "patterns": {"elected": "became leader"},
+            },
+            "expect": {"count.elected": "== 1"},
+        },
+        {"id": "database", "database": {"sqlite": str(database), "query": "SELECT 7"}, "expect": {"value": "== 7"}},
+        {
+            "id": "postgresql",
+            "database": {"host": "127.0.0.1", "port": server.port, "username": "u", "password": {"secret": "pw"}},
+            "expect": {"replica": "== false"},
+        },
+        {
+            "id": "leader",
+            "leader": {
+                "instances": {"a": {"metrics": f"{nobody}/metrics", "health": f"{nobody}/health"}},
+                "lock": {"url": server.url, "key": "lock", "password": {"secret": "pw"}},
+            },
+            "expect": {"leaders": "== 1"},
+        },
+        {
+            "id": "container",
+            "container": {"name": "a", "docker_host": f"unix://{tmp_path}/none"},
+            "expect": {"state": "== running"},
+        },
+    ]
+    result = run_module("check", {"checks": checks, "secrets": {"pw": canary}})
+    assert not result["failed"], result
+    reasons = {one["id"]: f"{one['status']}: {one['reason']}" for one in result["verdicts"]}
+    for name in ("host", "process", "file", "log", "database"):
+        assert reasons[name].startswith("pass"), reasons
+    for name, why in {"postgresql": "127.0.0.1", "leader": "connection refused", "container": "No such file"}.items():
+        assert reasons[name].startswith("inconclusive") and why in reasons[name], reasons
+        assert "library" not in reasons[name], (reasons, sys.executable, os.environ.get("PATH"))
+    assert canary not in str(result["verdicts"])
