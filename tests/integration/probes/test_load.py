@@ -334,3 +334,16 @@ def test_mistakes(raw: dict[str, Any], why: str) -> None:
     found = mistakes(PROBE, {"url": "http://127.0.0.1/", **raw})
     assert len(found) == 1
     assert why in found[0]
+
+
+def test_as_a_check_of_a_task(nginx: Start, run_module: Callable[..., dict[str, Any]]) -> None:
+    server = nginx(HUNDREDTH_CONNECTION)
+    load = {"url": server.url, "requests": 1000, "concurrency": 10}
+    checks = [
+        {"id": "L-001", "load": load, "expect": {"errors": "== 10"}, "critical": {"p95": "> 5s"}},
+        {"id": "L-002", "load": load, "expect": {"max": "< 5s"}},
+        {"id": "L-003", "load": {**load, "duration": "1s", "requests": None}, "expect": {"error_ratio": "<= 0.5%"}},
+    ]
+    verdicts = [run_module("check", {"checks": [one]})["verdicts"][0] for one in checks]
+    assert [one["status"] for one in verdicts] == ["pass", "inconclusive", "fail"]
+    assert "10 of 1000 requests failed" in verdicts[1]["reason"]

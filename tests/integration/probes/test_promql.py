@@ -330,3 +330,17 @@ def test_a_range_has_no_value_and_a_moment_no_minimum() -> None:
     assert set(PROBE.measures_for(read(PROBE, asked))) == {"value", "series", "age"}
     assert "value" not in PROBE.measures_for(read(PROBE, {**asked, "over": "5m"}))
     assert read(PROBE, asked)["url"] == "http://a:9090/prometheus"
+
+
+def test_as_a_check_of_a_task(prometheus: Start, run_module: Callable[..., dict[str, Any]], canary: str) -> None:
+    server = prometheus(history=HISTORY)
+    common = {"url": server.url, "time": T, "bearer": {"secret": "token"}}
+    checks = [
+        {"id": "P-001", "promql": {**common, "query": "queue"}, "expect": {"value": "== 600", "age": "<= 10s"}},
+        {"id": "P-002", "promql": {**common, "query": "requests_total"}, "expect": {"value": ">= 0"}},
+        {"id": "P-003", "promql": {**common, "query": "queue", "over": "5m"}, "critical": {"max": "> 500"}},
+    ]
+    done = run_module("check", {"checks": checks, "secrets": {"token": canary}})
+    assert [one["status"] for one in done["verdicts"]] == ["pass", "inconclusive", "fail"]
+    assert "say reduce" in done["verdicts"][1]["reason"]
+    assert canary not in str(done)
