@@ -377,6 +377,13 @@ def test_stop_ends_it(visit: Callable[..., Observation], chromium: str, site: st
     assert time.monotonic() - begun < 5
 
 
+def test_a_look_that_waits_for_others_ends_in_time(monkeypatch: pytest.MonkeyPatch, chromium: str, site: str) -> None:
+    taken = threading.BoundedSemaphore(1)
+    taken.acquire()
+    monkeypatch.setattr(page, "_PLACE", taken)
+    assert "waited for other page checks" in refused(PROBE, 0.5, url=site, browser=chromium)
+
+
 def test_without_a_browser_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch, site: str) -> None:
     assert refused(PROBE, url=site, browser="/nowhere/chromium") == "there is no browser at /nowhere/chromium"
     monkeypatch.setattr(page, "_PLACES", ())

@@ -112,6 +112,13 @@ def test_the_wrapper_of_nginx_keeps_an_error_log_that_was_asked_for() -> None:
     assert "stderr" in done.stdout
 
 
+def test_the_program_of_chromium_is_found_and_not_its_launcher(tmp_path: Path) -> None:
+    for place in ("usr/bin", "usr/lib/chromium"):
+        (tmp_path / place).mkdir(parents=True)
+        (tmp_path / place / "chromium").touch()
+    assert debs.find_in(tmp_path, "chromium") == tmp_path / "usr/lib/chromium/chromium"
+
+
 def test_a_machine_that_is_not_debian_is_told_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
