@@ -16,7 +16,7 @@ from ansible_collections.golive.cutover.plugins.module_utils.core import options
 from ansible_collections.golive.cutover.plugins.module_utils.core import windows
 from ansible_collections.golive.cutover.plugins.module_utils.core.errors import ProbeError, Problem
 from ansible_collections.golive.cutover.plugins.module_utils.core.options import Option
-from ansible_collections.golive.cutover.plugins.module_utils.core.windows import CannotMeasure, Change, Point
+from ansible_collections.golive.cutover.plugins.module_utils.core.windows import CannotMeasure, Measured, Point
 from ansible_collections.golive.cutover.plugins.module_utils.probes import _http, _net
 from ansible_collections.golive.cutover.plugins.module_utils.probes._page import BadPage, Key, Page, Reader, Sample, Selector
 from ansible_collections.golive.cutover.plugins.module_utils.probes.base import Context, Observation, Probe
@@ -33,8 +33,10 @@ REDUCTIONS: Mapping[str, Callable[[Sequence[float]], float]] = {
     "avg": lambda values: math.fsum(values) / len(values),
     "count": len,
 }
-WINDOWED = ("increase", "rate", "delta")
-_RESERVED = ("series", "age", "samples")
+WINDOWED = ("increase", "rate", "ratio", "delta", "growth", "slope", "min", "max", "avg")
+SHARES = ("growth", "ratio")
+"""Words whose value is a part of one."""
+_RESERVED = ("series", "age", "samples", "tau")
 
 
 def _pattern_or_text(value: Any) -> str:
@@ -61,13 +63,47 @@ def _name(value: Any) -> str:
     return _pattern_or_text(text)
 
 
-SELECTION: Mapping[str, Option] = {
+_SERIES: Mapping[str, Option] = {
     "name": Option(_name, "name of the series as it stands on the page, or ~ and a regular expression"),
     "labels": Option(opt.map_of(_pattern_or_text), "labels that a series must have; a value may be ~ and a regular expression"),
     "reduce": Option(opt.choice(*REDUCTIONS), "how several series become one value"),
+}
+
+
+def _other_side(value: Any) -> dict[str, Any]:
+    problems: list[Problem] = []
+    clean = opt.read_options(value, _SERIES, "to", problems)
+    if isinstance(value, Mapping) and not value.get("name"):
+        problems.append(Problem("to.name", f"is missing: {_SERIES['name'].help}"))
+    if problems:
+        raise ValueError("; ".join(str(problem) for problem in problems))
+    return clean
+
+
+SELECTION: Mapping[str, Option] = {
+    **_SERIES,
     "as": Option(opt.choice("value", *WINDOWED), "what is measured of each series", default="value"),
+    "to": Option(_other_side, "for as: ratio, what the increase is a part of: {name, labels, reduce}"),
+    "least": Option(opt.integer(1), "for as: ratio, how much the other side must have counted", default=1),
     "absent": Option(opt.choice("missing", "zero"), "what it means when no series matches", default="missing"),
 }
+
+
+def ratio_problems(options: Mapping[str, Any]) -> list[Problem]:
+    """What is wrong with the two sides of ratios, in the options of a probe that has `SELECTION` and ``select``."""
+    found = []
+    for name, one in raw_selections(options).items():
+        place = "" if options["select"] is None else f"select.{name}."
+        if (one["as"] == "ratio") != (one["to"] is not None):
+            found.append(Problem(f"{place}to", "is what a ratio is taken to: give it with as: ratio, and only then"))
+        if one["least"] != SELECTION["least"].default and one["as"] != "ratio":
+            found.append(Problem(f"{place}least", "goes with as: ratio"))
+    return found
+
+
+def raw_selections(options: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
+    """What is asked for, by the name of the measure; the single one is called ``value``."""
+    return options["select"] if options["select"] is not None else {"value": options}
 
 
 def _selections(value: Any) -> dict[str, dict[str, Any]]:
@@ -95,6 +131,8 @@ class Selection(NamedTuple):
     kind: str
     reduce: Optional[str]
     absent: str
+    to: Optional[Selection] = None
+    least: int = 1
 
 
 @dataclass
@@ -123,8 +161,8 @@ class MetricsProbe(Probe):
         ),
         **_http.OPTIONS,
         **SELECTION,
-        "select": Option(_selections, "several values from one reading: own name to {name, labels, reduce, as, absent}"),
-        "over": Option(opt.duration, "sampling time, for increase, rate and delta"),
+        "select": Option(_selections, "several values from one reading: own name to {name, labels, reduce, as, absent, to, least}"),
+        "over": Option(opt.duration, "sampling time, for everything but as: value"),
         "every": Option(opt.duration, "pause between two readings within the sampling time"),
         "max_page": Option(opt.size, "largest page that is read", default=64_000_000),
     }
@@ -132,6 +170,8 @@ class MetricsProbe(Probe):
         "value": "any",
         "series": "count",
         "series.*": "count",
+        "tau": "count",
+        "tau.*": "count",
         "age": "time",
         "samples": "count",
     }
@@ -147,16 +187,17 @@ class MetricsProbe(Probe):
         if options["select"] is not None:
             found += [
                 Problem(key, "goes into the entries of select")
-                for key in ("labels", "reduce", "as", "absent")
-                if options[key] != SELECTION[key].default
+                for key in SELECTION
+                if key != "name" and options[key] != SELECTION[key].default
             ]
+        found += ratio_problems(options)
         over, every = options["over"], options["every"]
         kinds = {selection.kind for selection in selections(options).values()}
         windowed = sorted(kinds.intersection(WINDOWED))
         if windowed and not over:
             found.append(Problem("over", f"is missing: the sampling time for {' and '.join(windowed)}"))
         if over is not None and not windowed:
-            found.append(Problem("over", "is the sampling time for as: increase, rate or delta, and none of them is asked"))
+            found.append(Problem("over", f"is the sampling time for as: {', '.join(WINDOWED)}, and none of them is asked"))
         if every is not None and (over is None or every > over):
             found.append(Problem("every", "is longer than the sampling time" if over else "goes with over"))
         elif over and every is not None and over / max(every, 1e-9) > MOST_LOOKS:
@@ -164,10 +205,13 @@ class MetricsProbe(Probe):
         return found
 
     def measures_for(self, options: Mapping[str, Any]) -> Mapping[str, str]:
-        if options["select"] is None:
-            return {name: kind for name, kind in self.measures.items() if name != "series.*"}
-        own: dict[str, str] = dict.fromkeys(options["select"], "any")
-        own.update({f"series.{name}": "count" for name in options["select"]})
+        own: dict[str, str] = {}
+        for name, one in raw_selections(options).items():
+            suffix = "" if options["select"] is None else f".{name}"
+            own[name] = "ratio" if one["as"] in SHARES else "any"
+            own[f"series{suffix}"] = "count"
+            if one["as"] == "slope":
+                own[f"tau{suffix}"] = "count"
         return {**own, "age": "time", "samples": "count"}
 
     def at_least(self, options: Mapping[str, Any]) -> float:
@@ -176,7 +220,7 @@ class MetricsProbe(Probe):
     def look(self, options: Mapping[str, Any], context: Context) -> Observation:
         wanted = selections(options)
         with _net.Guard(context) as guard, contextlib.closing(_http.Client(options, context, guard)) as client:
-            looks = sample(options, [one.selector for one in wanted.values()], client, context)
+            looks = sample(options, [side.selector for one in wanted.values() for side in _sides(one)], client, context)
         last = looks[-1]
         seen = Observation(
             measures={"samples": len(looks)},
@@ -184,22 +228,42 @@ class MetricsProbe(Probe):
         )
         if len(looks) > 1:
             seen.proof["window"] = round(last.at - looks[0].at, 3)
-        for index, (name, selection) in enumerate(wanted.items()):
-            judge(seen, name, selection, [(one.at, one.page.samples[index]) for one in looks], last.page.gauges)
+        index = 0
+        for name, selection in wanted.items():
+            sides = [[(one.at, one.page.samples[index + side]) for one in looks] for side in range(len(_sides(selection)))]
+            judge(seen, name, selection, sides, last.page.gauges)
+            index += len(sides)
         _age(seen, last, context)
         if options["select"] is None:
             seen.measures["series"] = seen.measures.pop("series.value")
             seen.proof["series"] = seen.proof["series"]["value"]
+            if "tau.value" in seen.measures:
+                seen.measures["tau"] = seen.measures.pop("tau.value")
+            if "tau.value" in seen.missing:
+                seen.missing["tau"] = seen.missing.pop("tau.value")
         return seen
 
 
 def selections(options: Mapping[str, Any]) -> dict[str, Selection]:
     """Every measure that the options ask for; the single one is called ``value``."""
-    raw = options["select"] if options["select"] is not None else {"value": options}
-    return {
-        name: Selection(Selector(one["name"] or "", one["labels"] or {}), one["as"], one["reduce"], one["absent"])
-        for name, one in raw.items()
-    }
+    return {name: _selection(one) for name, one in raw_selections(options).items()}
+
+
+def _selection(one: Mapping[str, Any]) -> Selection:
+    to = one["to"]
+    return Selection(
+        selector=Selector(one["name"] or "", one["labels"] or {}),
+        kind=one["as"],
+        reduce=one["reduce"],
+        absent=one["absent"],
+        to=Selection(Selector(to["name"], to["labels"] or {}), "increase", to["reduce"], "missing") if to else None,
+        least=one["least"],
+    )
+
+
+def _sides(selection: Selection) -> list[Selection]:
+    """What is read for a selection: itself, and what a ratio is taken to."""
+    return [selection] if selection.to is None else [selection, selection.to]
 
 
 def sample(options: Mapping[str, Any], selectors: Sequence[Selector], client: _http.Client, context: Context) -> list[Look]:
@@ -284,39 +348,69 @@ def _declared(content_type: str) -> Optional[bool]:
     return False if re.search(r"version=0\.0\.4", content_type) else None
 
 
-def judge(
-    seen: Observation,
-    name: str,
-    selection: Selection,
-    looks: Sequence[tuple[float, Sequence[Sample]]],
-    gauges: frozenset[str],
-) -> None:
-    """Put one measure into an observation, or the reason why there is none; and the number of its series."""
-    if selection.kind == "value":
-        looks = looks[-1:]
+Looks = Sequence[tuple[float, Sequence[Sample]]]
+"""For each reading, when it was made and the samples that one selector chose."""
+
+
+def judge(seen: Observation, name: str, selection: Selection, sides: Sequence[Looks], gauges: frozenset[str]) -> None:
+    """Put one measure into an observation, or the reason why there is none; and the number of its series.
+
+    ``sides``: the readings of the selection, and for a ratio those of what it is taken to.
+    """
+    looks = sides[0][-1:] if selection.kind == "value" else sides[0]
     series = {one.key for _at, samples in looks for one in samples}
     seen.measures[f"series.{name}"] = len(series)
     seen.proof.setdefault("series", {})[name] = len(series)
     try:
-        _once(looks)
-        if not series:
-            if selection.absent != "zero":
-                raise CannotMeasure(f"no series matches {selection.selector}")
-            values = [0.0]
-        elif selection.kind == "value":
-            values = [_finite(one.value, len(series)) for one in looks[-1][1]]
-        else:
-            values = _changes(seen, selection, series, looks, gauges)
-        if selection.reduce == "count":
-            seen.measures[name] = len(series)
-        elif selection.reduce is not None:
-            seen.measures[name] = REDUCTIONS[selection.reduce](values)
-        elif len(values) > 1:
-            raise CannotMeasure(f"{len(values)} series match {selection.selector}; say reduce: {', '.join(REDUCTIONS)}")
-        else:
-            seen.measures[name] = values[0]
+        measured = _measured(seen, selection, looks, gauges)
+        value = _reduced(selection, [one.value for one in measured])
+        if selection.to is not None:
+            others = _measured(seen, selection.to, sides[1], gauges)
+            to = _reduced(selection.to, [one.value for one in others])
+            seen.proof.setdefault("counted", {})[name] = {"of": value, "to": to}
+            if 0 < to < selection.least:
+                raise CannotMeasure(f"{to:g} of {selection.to.selector} are too few to say: {selection.least} are needed")
+            value = windows.ratio(value, to)
+        if selection.kind == "slope":
+            _tell_tau(seen, name, measured)
+        seen.measures[name] = value
     except CannotMeasure as error:
         seen.missing[name] = str(error)
+        if selection.kind == "slope":
+            seen.missing[f"tau.{name}"] = str(error)
+
+
+def _tell_tau(seen: Observation, name: str, measured: Sequence[Measured]) -> None:
+    lines = [one.line for one in measured if one.line is not None]
+    if len(lines) == 1:
+        seen.measures[f"tau.{name}"] = lines[0].tau
+        seen.proof.setdefault("r2", {})[name] = round(lines[0].r2, 4)
+    else:
+        seen.missing[f"tau.{name}"] = f"{len(lines)} series have no single trend"
+
+
+def _measured(seen: Observation, selection: Selection, looks: Looks, gauges: frozenset[str]) -> list[Measured]:
+    """What was measured of each series, in the order of their names."""
+    _once(looks)
+    if selection.kind == "value":
+        values = looks[-1][1]
+        return [Measured(_finite(one.value, len(values))) for one in values]
+    return _changes(seen, selection, {one.key for _at, samples in looks for one in samples}, looks, gauges)
+
+
+def _reduced(selection: Selection, values: Sequence[float]) -> float:
+    """Several values as one. Raises CannotMeasure."""
+    if not values and selection.absent != "zero":
+        raise CannotMeasure(f"no series matches {selection.selector}")
+    if selection.reduce == "count":
+        return len(values)
+    if not values:
+        return 0.0
+    if selection.reduce is not None:
+        return REDUCTIONS[selection.reduce](values)
+    if len(values) > 1:
+        raise CannotMeasure(f"{len(values)} series match {selection.selector}; say reduce: {', '.join(REDUCTIONS)}")
+    return values[0]
 
 
 def _once(looks: Sequence[tuple[float, Sequence[Sample]]]) -> None:
@@ -334,32 +428,26 @@ def _finite(value: float, of: int) -> float:
     return value
 
 
-def _changes(
-    seen: Observation,
-    selection: Selection,
-    series: set[Key],
-    looks: Sequence[tuple[float, Sequence[Sample]]],
-    gauges: frozenset[str],
-) -> list[float]:
+def _changes(seen: Observation, selection: Selection, series: set[Key], looks: Looks, gauges: frozenset[str]) -> list[Measured]:
     """What each series did over the window. First each on its own, so that no reset hides in a sum."""
     pages = [(at, {one.key: one.value for one in samples}) for at, samples in looks]
-    changes: list[Change] = []
+    found: list[Measured] = []
     for key in sorted(series):
-        if selection.kind != "delta" and key[0] in gauges:
+        if selection.kind in windows.COUNTED and key[0] in gauges:
             raise CannotMeasure(f"{key[0]} is a gauge, which has no {selection.kind}; use as: delta")
         points = [Point(at, values.get(key)) for at, values in pages]
         try:
-            changes.append(windows.delta(points) if selection.kind == "delta" else windows.increase(points))
+            found.append(windows.measure(selection.kind, points))
         except CannotMeasure as error:
             raise CannotMeasure(f"{_show(key)}: {error}") from error
     for word, count in (
-        ("resets", sum(change.resets for change in changes)),
-        ("born", sum(change.born for change in changes)),
-        ("vanished", sum(change.vanished for change in changes)),
+        ("resets", sum(one.resets for one in found)),
+        ("born", sum(one.born for one in found)),
+        ("vanished", sum(one.vanished for one in found)),
     ):
         if count:
             seen.proof[word] = seen.proof.get(word, 0) + count
-    return [change.rate if selection.kind == "rate" else change.amount for change in changes]
+    return found
 
 
 def _age(seen: Observation, look: Look, context: Context) -> None:

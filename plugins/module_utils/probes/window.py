@@ -19,16 +19,20 @@ from ansible_collections.golive.cutover.plugins.module_utils.core.options import
 from ansible_collections.golive.cutover.plugins.module_utils.core.windows import CannotMeasure, Coverage, Measured, Point
 from ansible_collections.golive.cutover.plugins.module_utils.probes._page import Key, Selector
 from ansible_collections.golive.cutover.plugins.module_utils.probes.base import Context, Observation, Probe
-from ansible_collections.golive.cutover.plugins.module_utils.probes.metrics import REDUCTIONS, SELECTION
+from ansible_collections.golive.cutover.plugins.module_utils.probes.metrics import (
+    REDUCTIONS,
+    SELECTION,
+    SHARES,
+    ratio_problems,
+    raw_selections,
+)
 from ansible_collections.golive.cutover.plugins.module_utils.store import samples
 from ansible_collections.golive.cutover.plugins.module_utils.store.address import parse_address
 from ansible_collections.golive.cutover.plugins.module_utils.store.errors import StoreError
 from ansible_collections.golive.cutover.plugins.module_utils.store.interface import check_names
 from ansible_collections.golive.cutover.plugins.module_utils.store.registry import open_store
 
-AS = ("value", "increase", "rate", "delta", "growth", "ratio", "slope", "min", "max", "avg")
 _RESERVED = ("series", "age", "samples", "coverage", "gaps", "resets", "tau")
-_SHARES = ("growth", "ratio")
 COVERAGE = 0.9
 
 
@@ -56,24 +60,6 @@ def _environment(value: Any) -> str:
     return text
 
 
-def _other_side(value: Any) -> dict[str, Any]:
-    problems: list[Problem] = []
-    clean = opt.read_options(value, {key: SELECTION[key] for key in ("name", "labels", "reduce")}, "", problems)
-    if isinstance(value, Mapping) and not value.get("name"):
-        problems.append(Problem("name", f"is missing: {SELECTION['name'].help}"))
-    if problems:
-        raise ValueError("; ".join(str(problem).lstrip(".") for problem in problems))
-    return clean
-
-
-CHOICE: Mapping[str, Option] = {
-    **SELECTION,
-    "as": Option(opt.choice(*AS), "what is measured of each series", default="value"),
-    "to": Option(_other_side, "for as: ratio, what the increase is a part of: {name, labels, reduce}"),
-    "least": Option(opt.integer(1), "for as: ratio, how much the other side must have counted", default=1),
-}
-
-
 def _choices(value: Any) -> dict[str, dict[str, Any]]:
     """The mapping under ``select``: own name of the value to what is selected."""
     if not isinstance(value, Mapping) or not value:
@@ -84,9 +70,9 @@ def _choices(value: Any) -> dict[str, dict[str, Any]]:
         where = str(key)
         if not re.fullmatch(r"[a-z][a-z0-9_]*", where) or where in _RESERVED:
             problems.append(Problem(where, f"expected a name of a-z, 0-9 and _, and none of {', '.join(_RESERVED)}"))
-        clean[where] = opt.read_options(raw, CHOICE, where, problems)
+        clean[where] = opt.read_options(raw, SELECTION, where, problems)
         if isinstance(raw, Mapping) and not raw.get("name"):
-            problems.append(Problem(f"{where}.name", f"is missing: {CHOICE['name'].help}"))
+            problems.append(Problem(f"{where}.name", f"is missing: {SELECTION['name'].help}"))
     if problems:
         raise ValueError("; ".join(str(problem) for problem in problems))
     return clean
@@ -117,7 +103,7 @@ class WindowProbe(Probe):
         "environment": Option(_environment, "environment whose samples they are", required=True),
         "store_password": Option(opt.secret_only, "password of the store, as {secret: NAME}"),
         "page": Option(opt.list_of(opt.text), "only samples of these pages; one may be ~ and a regular expression"),
-        **CHOICE,
+        **SELECTION,
         "select": Option(_choices, "several values of one window: own name to {name, labels, reduce, as, absent, to, least}"),
         "over": Option(opt.duration, "how far the window reaches back", required=True),
         "every": Option(opt.duration, "pause between two samples; without it, what is usual in the window"),
@@ -143,15 +129,10 @@ class WindowProbe(Probe):
         if options["select"] is not None:
             found += [
                 Problem(key, "goes into the entries of select")
-                for key in CHOICE
-                if key != "name" and options[key] != CHOICE[key].default
+                for key in SELECTION
+                if key != "name" and options[key] != SELECTION[key].default
             ]
-        for where, one in _raw(options).items():
-            place = f"select.{where}." if options["select"] is not None else ""
-            if (one["as"] == "ratio") != (one["to"] is not None):
-                found.append(Problem(f"{place}to", "is what a ratio is taken to: give it with as: ratio, and only then"))
-            if one["least"] != 1 and one["as"] != "ratio":
-                found.append(Problem(f"{place}least", "goes with as: ratio"))
+        found += ratio_problems(options)
         if not options["over"]:
             found.append(Problem("over", "is no time"))
         elif options["over"] > samples.MOST_KEPT:
@@ -168,8 +149,8 @@ class WindowProbe(Probe):
 
     def measures_for(self, options: Mapping[str, Any]) -> Mapping[str, str]:
         own: dict[str, str] = {}
-        for name, one in _raw(options).items():
-            own[name] = "ratio" if one["as"] in _SHARES else "any"
+        for name, one in raw_selections(options).items():
+            own[name] = "ratio" if one["as"] in SHARES else "any"
             suffix = "" if options["select"] is None else f".{name}"
             own[f"series{suffix}"] = "count"
             if one["as"] == "slope":
@@ -178,7 +159,7 @@ class WindowProbe(Probe):
         return {**own, **{name: self.measures[name] for name in common}}
 
     def look(self, options: Mapping[str, Any], context: Context) -> Observation:
-        choices = {name: _choice(one) for name, one in _raw(options).items()}
+        choices = {name: _choice(one) for name, one in raw_selections(options).items()}
         selectors = [one for choice in choices.values() for one in (choice.selector, choice.to) if one is not None]
         end = context.now()
         start = end - options["over"]
@@ -214,11 +195,6 @@ class WindowProbe(Probe):
                     seen.missing[f"tau{suffix}"] = str(error)
         seen.measures["resets"] = seen.proof.get("resets", 0)
         return seen
-
-
-def _raw(options: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
-    """What is asked for, by the name of the measure; the single one is called ``value``."""
-    return options["select"] if options["select"] is not None else {"value": options}
 
 
 def _choice(one: Mapping[str, Any]) -> Choice:

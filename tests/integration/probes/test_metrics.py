@@ -187,6 +187,38 @@ def test_delta_of_a_gauge() -> None:
     assert "not on the first page" in _over("up 1\n", "m 4\nup 1\n", name="m", **{"as": "delta"}).missing["value"]
 
 
+@pytest.mark.parametrize(("kind", "value"), [("growth", 0.5), ("min", 8), ("max", 15), ("avg", (10 + 11 + 8 + 14 + 15) / 5)])
+def test_a_gauge_over_a_sampling_time(kind: str, value: float) -> None:
+    seen = _over("m 10\n", "m 11\n", "m 8\n", "m 14\n", "m 15\n", name="m", **{"as": kind})
+    assert seen.measures["value"] == pytest.approx(value)
+
+
+def test_a_gauge_that_only_rises() -> None:
+    pages = [f"m {value}\n" for value in (10, 11, 12, 13, 14)]
+    seen = _over(*pages, name="m", **{"as": "slope"})
+    assert float(seen.measures["value"]) == pytest.approx(4 / seen.proof["window"], rel=0.2)
+    assert seen.measures["tau"] == 1.0
+    seen = _over(*pages, select={"grown": {"name": "m", "as": "slope"}, "x": {"name": "x", "as": "slope"}}, **{"as": "value"})
+    assert seen.measures["tau.grown"] == 1.0
+    assert "no series matches x" in seen.missing["tau.x"]
+    few = _over("m 1\n", "m 2\n", name="m", every="200ms", **{"as": "slope"})
+    assert "3 samples are too few to say: a slope needs 5" in few.missing["value"] == few.missing["tau"]
+
+
+def test_a_ratio_of_two_counters() -> None:
+    first, second = "e_total 1\nr_total 100\n", "e_total 5\nr_total 300\n"
+    asked: dict[str, Any] = {"name": "e_total", "as": "ratio", "to": {"name": "r_total"}}
+    seen = _over(first, second, **asked)
+    assert seen.measures["value"] == pytest.approx(0.02)
+    assert seen.proof["counted"] == {"value": {"of": 4.0, "to": 200.0}}
+    assert "200 of r_total are too few to say: 1000 are needed" in _over(first, second, **asked, least=1000).missing["value"]
+    assert "nothing to be a part of" in _over(first, first, **asked).missing["value"]
+    assert "no series matches r_total" in _over("e_total 1\n", **asked).missing["value"]
+    select = {"share": asked, "requests": {"name": "r_total", "as": "increase"}}
+    seen = _over(first, second, select=select, **{"as": "value"})
+    assert (seen.measures["share"], seen.measures["requests"]) == (pytest.approx(0.02), 200)
+
+
 def test_a_gauge_has_no_increase() -> None:
     seen = _over("# TYPE m gauge\nm 1\n", name="m")
     assert "m is a gauge" in seen.missing["value"]
@@ -277,6 +309,9 @@ def test_a_page_of_200_mb_is_read_when_that_is_wanted() -> None:
         ({"name": "~("}, "not a regular expression"),
         ({"name": "a", "labels": {"x": "~("}}, "not a regular expression"),
         ({"name": "a", "as": "increase"}, "the sampling time for increase"),
+        ({"name": "a", "as": "ratio", "over": "1s"}, "to: is what a ratio is taken to"),
+        ({"name": "a", "to": {}}, "to.name: is missing"),
+        ({"name": "a", "least": 3}, "least: goes with as: ratio"),
         ({"name": "a", "over": "5m"}, "none of them is asked"),
         ({"name": "a", "as": "rate", "over": "1s", "every": "2s"}, "longer than the sampling time"),
         ({"name": "a", "as": "rate", "over": "1h", "every": "1ms"}, "more than 1000 times"),

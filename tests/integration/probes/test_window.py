@@ -12,9 +12,10 @@ from typing import Any, Optional
 import pytest
 
 from ansible_collections.golive.cutover.plugins.module_utils.core.checks import read_checks
+from ansible_collections.golive.cutover.plugins.module_utils.core.errors import ProbeError
 from ansible_collections.golive.cutover.plugins.module_utils.core.options import Secret
 from ansible_collections.golive.cutover.plugins.module_utils.core.runner import run_checks
-from ansible_collections.golive.cutover.plugins.module_utils.probes.base import Observation
+from ansible_collections.golive.cutover.plugins.module_utils.probes.base import Context, Observation
 from ansible_collections.golive.cutover.plugins.module_utils.probes.window import WindowProbe
 from ansible_collections.golive.cutover.plugins.module_utils.store import samples
 from ansible_collections.golive.cutover.plugins.module_utils.store.registry import open_store
@@ -57,7 +58,18 @@ class Kept:
             samples.write(store, looks)
 
     def look(self, **options: Any) -> Observation:
-        return looking.look(PROBE, store=self.address, environment="spark", **{"over": "5m", **options})
+        """Look at the moment at which the store was made, however long ago that is."""
+        clean = looking.read(PROBE, {"store": self.address, "environment": "spark", "over": "5m", **options})
+        seen = PROBE.look(clean, Context(deadline=time.monotonic() + 5, now=lambda: self.now))
+        assert seen.proof
+        assert set(seen.measures) | set(seen.missing) == set(PROBE.measures_for(clean))
+        assert not set(seen.measures) & set(seen.missing)
+        return seen
+
+    def refused(self, **options: Any) -> str:
+        with pytest.raises(ProbeError) as caught:
+            self.look(**options)
+        return str(caught.value)
 
 
 @pytest.fixture
@@ -154,7 +166,7 @@ def test_a_sampler_that_stopped(kept: Kept) -> None:
 
 def test_a_sampler_that_is_gone(kept: Kept) -> None:
     kept.each(7200, until=3600, a=float)
-    error = looking.refused(PROBE, store=kept.address, environment="spark", name="a", over="5m")
+    error = kept.refused(name="a")
     assert f"{PAGE}: 0 samples in the window; two are needed; the newest is 3600" in error
 
 
@@ -167,9 +179,9 @@ def test_a_gap_in_the_middle(kept: Kept) -> None:
 
 
 def test_samples_of_the_future(kept: Kept) -> None:
-    kept.now += 3600
     kept.each(600, a=float)
-    error = looking.refused(PROBE, store=kept.address, environment="spark", name="a", over="5m")
+    kept.now -= 3600
+    error = kept.refused(name="a")
     assert "in the future: the clock was put back" in error
 
 
@@ -178,16 +190,16 @@ def test_one_of_two_pages_is_silent(kept: Kept) -> None:
     kept.each(600, a=float)
     kept.each(600, page=other, until=400, a=float)
     asked: dict[str, Any] = {"name": "a", "reduce": "sum", "as": "increase"}
-    assert other in looking.refused(PROBE, store=kept.address, environment="spark", over="5m", **asked)
+    assert other in kept.refused(**asked)
     assert kept.look(page=PAGE, **asked).measures["value"] == 10
     assert kept.look(page=[r"~.*:4001/.*"], **asked).measures["value"] == 10
 
 
 def test_a_store_without_samples(kept: Kept) -> None:
-    error = looking.refused(PROBE, store=kept.address, environment="spark", name="a", over="5m")
+    error = kept.refused(name="a")
     assert "holds no samples for spark" in error
     kept.each(600, a=float)
-    error = looking.refused(PROBE, store=kept.address, environment="spark", name="a", over="5m", page="other")
+    error = kept.refused(name="a", page="other")
     assert "holds no samples of the page other" in error
 
 
@@ -241,7 +253,7 @@ def test_a_store_with_a_password(redis_server: Callable[..., Any], canary: str) 
     kept = Kept(server.url, canary)
     kept.each(600, a=float)
     assert kept.look(name="a", store_password=Secret(canary)).measures["value"] == 20
-    error = looking.refused(PROBE, store=server.url, environment="spark", name="a", over="5m", store_password=Secret("no"))
+    error = kept.refused(name="a", store_password=Secret("no"))
     assert canary not in error and "cannot" in error
 
 
@@ -252,7 +264,7 @@ def test_a_store_with_a_password(redis_server: Callable[..., Any], canary: str) 
         ({"name": "a", "select": {"b": {"name": "b"}}}, "name: give either name"),
         ({"name": "a", "as": "ratio"}, "to: is what a ratio is taken to"),
         ({"name": "a", "to": {"name": "b"}}, "to: is what a ratio is taken to"),
-        ({"name": "a", "as": "ratio", "to": {}}, "window.to: name: is missing"),
+        ({"name": "a", "as": "ratio", "to": {}}, "window.to: to.name: is missing"),
         ({"name": "a", "least": 5}, "least: goes with as: ratio"),
         ({"name": "a", "over": "0s"}, "over: is no time"),
         ({"name": "a", "over": "60d"}, "over: is longer than samples can be kept"),
