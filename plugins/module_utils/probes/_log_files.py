@@ -132,22 +132,27 @@ def parts(path: str) -> list[Part]:
     return [own, *sorted(older.values(), key=lambda part: part.changed, reverse=True)]
 
 
+def _file(path: str) -> IO[bytes]:
+    # A pipe that took the place of the file must not be waited for.
+    return open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+
+
 @contextlib.contextmanager
 def _opened(part: Part) -> Iterator[IO[bytes]]:
     kinds: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+    with_it = contextlib.ExitStack()
     try:
-        # A pipe that took the place of the file must not be waited for.
-        with open(os.open(part.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as plain:
-            status = os.fstat(plain.fileno())
-            if (status.st_dev, status.st_ino) != part.identity:
-                raise ProbeError(f"{part.path} was rotated while it was read")
-            if not part.packed:
-                yield plain
-                return
-            with kinds[os.path.splitext(part.path)[1]](plain, "rb") as unpacked:
-                yield unpacked
+        file = with_it.enter_context(_file(part.path))
+        status = os.fstat(file.fileno())
+        if (status.st_dev, status.st_ino) != part.identity:
+            raise ProbeError(f"{part.path} was rotated while it was read")
+        if part.packed:
+            file = with_it.enter_context(kinds[os.path.splitext(part.path)[1]](file, "rb"))
+        yield file
     except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
         raise ProbeError(f"{part.path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    finally:
+        with_it.close()
 
 
 class Limit:
