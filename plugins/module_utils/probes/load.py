@@ -100,6 +100,8 @@ class LoadProbe(Probe):
             wanted = f" of {options['requests']}" if options["requests"] else ""
             text = f"{options['url']}: {tally.completed}{wanted} requests had been answered when the time ran out"
             raise ProbeError(text + (f"; {failed} failed: {_errors(tally)}" if failed else ""))
+        if not tally.begun:
+            raise ProbeError(f"{options['url']}: no request could begin, all connections waited for answers of the warm-up")
         seen = Observation()
         seen.proof.update(
             {

@@ -270,6 +270,34 @@ def test_the_time_runs_out(nginx: Start) -> None:
     assert "of 100 requests had been answered when the time ran out" in text
 
 
+def test_a_warm_up_that_never_ends() -> None:
+    with serve(servers.silent) as server:
+        text = refused(PROBE, url=server.url(), duration="200ms", warm_up="200ms", concurrency=2, request_timeout="1s")
+    assert "all connections waited for answers of the warm-up" in text
+
+
+def test_a_large_body_is_sent_whole() -> None:
+    body = "x" * 3_000_000
+    with serve(replies(answer(b"thanks"))) as server:
+        for keep_alive in (False, True):
+            seen = look(PROBE, url=server.url(), method="POST", body=body, requests=4, concurrency=2, keep_alive=keep_alive)
+            assert (seen.measures["completed"], seen.measures["errors"]) == (4, 0)
+        assert {len(one.partition(b"\r\n\r\n")[2]) for one in server.requests} == {len(body)}
+
+
+def test_standin_that_refuses_a_body_before_it_came() -> None:
+    """The answer counts, whether the service goes on reading or not."""
+
+    def handle(connection: socket.socket, server: Server) -> None:
+        connection.recv(1000)
+        connection.sendall(answer(b"", "413 Content Too Large", ["Connection: close"]))
+        while connection.recv(65536):
+            pass
+
+    seen = _load_of(handle, method="POST", body="x" * 3_000_000, requests=4)
+    assert (seen.measures["completed"], seen.measures["errors.status"]) == (4, 4)
+
+
 def test_tls(tmp_path: Path) -> None:
     issued = issue(tmp_path, names=("127.0.0.1",))
     with serve(replies(answer(b"hello" * 20_000)), issued.server_context()) as server:
