@@ -220,26 +220,29 @@ def resize(store: Store, keep: float) -> bool:
         after = {**head, "slots": slots}
         old = [_name(head, page, place) for page in head["pages"] for place in range(head["slots"])]
         new = [_name(after, page, place) for page in head["pages"] for place in range(slots)]
-
-        def decide(
-            snapshot: Snapshot, head: dict[str, Any] = head, after: dict[str, Any] = after, old: Sequence[str] = old
-        ) -> Change[bool]:
-            if _head(snapshot) != head:
-                return Change(False)
-            put: dict[str, Record] = {RECORD: {"slots": after["slots"], "pages": after["pages"]}}
-            put.update({name: {} for name in old})
-            ids = {one["id"]: name for name, one in head["pages"].items()}
-            for name in old:
-                record = snapshot.records.get(name)
-                slot = _load(record)
-                page = ids[int(name.split(":")[1])]
-                if slot is not None and record is not None and _fresh(after, page, slot):
-                    put[_name(after, page, slot.number)] = record
-            return Change(True, put)
-
-        if store.change([RECORD, *sorted({*old, *new})], decide):
+        if store.change([RECORD, *sorted({*old, *new})], _moving(head, after, old)):
             return True
     raise StoreError("cannot change how long samples are kept: others were writing all the time")
+
+
+def _moving(head: Mapping[str, Any], after: Mapping[str, Any], old: Sequence[str]) -> Callable[[Snapshot], Change[bool]]:
+    """The step that puts every slot where it belongs after the number of slots has changed."""
+
+    def decide(snapshot: Snapshot) -> Change[bool]:
+        if _head(snapshot) != head:
+            return Change(False)
+        put: dict[str, Record] = {RECORD: {"slots": after["slots"], "pages": after["pages"]}}
+        put.update({name: {} for name in old})
+        ids = {one["id"]: name for name, one in head["pages"].items()}
+        for name in old:
+            record = snapshot.records.get(name)
+            slot = _load(record)
+            page = ids[int(name.split(":")[1])]
+            if slot is not None and record is not None and _fresh(after, page, slot):
+                put[_name(after, page, slot.number)] = record
+        return Change(True, put)
+
+    return decide
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -383,7 +386,7 @@ def _milliseconds(at: float) -> int:
 
 
 def _is_absent(value: float) -> bool:
-    return value != value and struct.pack("<d", value) == _ABSENT_BITS
+    return math.isnan(value) and struct.pack("<d", value) == _ABSENT_BITS
 
 
 def _dump(slot: _Slot) -> Record:
