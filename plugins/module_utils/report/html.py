@@ -203,12 +203,13 @@ def _timeline(run: Run) -> str:
 # --- checks -------------------------------------------------------------
 
 
-def _breaks(condition: str, level: str, measure: Measure | None) -> bool:
-    """Whether an observed value is what speaks against the check, so that the reader's eye is led to it."""
+def _breaks(condition: str, level: str, measure: Measure | None, before: Any = None) -> bool:
+    """Whether an observed value is what speaks against the check, so that the reader's eye is led to it. ``before``: what it
+    was before the change, for a relative condition."""
     if measure is None or measure.value is None:
         return True
     try:
-        holds = parse_condition(condition, text.kind_of_unit(measure.unit)).holds(measure.value)
+        holds = parse_condition(condition, text.kind_of_unit(measure.unit)).holds(measure.value, before)
     except (ValueError, TypeError, CannotCompare):
         return False
     return not holds if level == "expect" else holds
@@ -230,9 +231,11 @@ def _measured(verdict: Verdict, name: str) -> str:
 
 def _measure_table(verdict: Verdict) -> str:
     conditions = _conditions(verdict)
+    before = verdict.proof.get("baseline")
+    before = before if isinstance(before, Mapping) else {}
     rows = []
     for name, asked in conditions.items():
-        bad = any(_breaks(condition, level, verdict.measures.get(name)) for level, condition in asked)
+        bad = any(_breaks(condition, level, verdict.measures.get(name), before.get(name)) for level, condition in asked)
         wanted = "<br>".join(_e(f"{_LEVELS.get(level, level + ' ')}{condition}") for level, condition in asked)
         look = ' class="bad"' if bad else ""
         rows.append(

@@ -129,6 +129,16 @@ def test_the_observed_value_that_breaks_a_condition_is_marked(run_of: RunOf) -> 
     assert '<td class="bad" data-of="observed">200</td>' not in page
 
 
+@pytest.mark.parametrize(("before", "marked"), [({"p95": 0.4}, True), ({"p95": 0.6}, False), ({}, False)])
+def test_an_observed_value_is_marked_by_what_it_was_before(run_of: RunOf, before: dict[str, float], marked: bool) -> None:
+    run = run_of("no_go_rolled_back")
+    verdict = next(one for host in run["hosts"].values() for one in host["verdicts"] if one["status"] == "fail")
+    verdict["measures"] = {"p95": {"value": 0.5, "unit": "s"}}
+    verdict["expected"] = {"expect": {"p95": "<= +10%"}}
+    verdict["proof"] = {"samples": 50, "baseline": before}
+    assert ('<td class="bad" data-of="observed">500 ms</td>' in html.render(read_run(run))) is marked
+
+
 @pytest.mark.parametrize(
     ("kind", "rolled_back", "verified", "seconds"),
     [
