@@ -217,8 +217,11 @@ class LeaderProbe(Probe):
                 context.sleep(min(max(until - context.clock(), 0.0), 0.2))
             if context.over():
                 break
-            rounds.append(_round(options, context))
-            whole = rounds[-1].at >= ends
+            latest = _round(options, context)
+            if latest.silent and context.over() and len(latest.leaders()) < 2:
+                break  # it was cut off by the end of the look, which says nothing about who was silent
+            rounds.append(latest)
+            whole = latest.at >= ends
         return judge(options, rounds, whole)
 
 
