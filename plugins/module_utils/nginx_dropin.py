@@ -43,6 +43,7 @@ from ansible_collections.golive.cutover.plugins.module_utils.core.errors import 
 _POLL = 0.05
 _JOURNAL = "journal"
 _RELEASES = "releases.json"
+_NAMES = ("lock", "pending", "loaded.json", _RELEASES, _JOURNAL)
 
 
 class Wanted(NamedTuple):
@@ -98,7 +99,7 @@ def digest(wanted: Sequence[Wanted]) -> str:
 
 def read_run(name: str) -> str:
     """The name of a run, which becomes the name of a directory. Raises ValueError."""
-    if not name or name.startswith(".") or set(name) & set("/\0") or name in ("lock", "pending", "loaded.json", _RELEASES, _JOURNAL):
+    if not name or name.startswith(".") or set(name) & set("/\0") or name in _NAMES:
         raise ValueError(f"{name!r} cannot be the name of a directory")
     return name
 
@@ -195,7 +196,7 @@ class Saved:
             write_file(self._path(_RELEASES), json.dumps(noted, indent=1).encode(), 0o600)
 
     def first_run(self, release: str) -> str | None:
-        """The oldest run that changed files for a release and was not undone: what it saved is what was there before the release."""
+        """The oldest run that changed files for a release and was not undone: it has saved what was there before the release."""
         return next((run for run in self._noted().get(release, []) if self.has(run)), None)
 
     def forget_release(self, release: str) -> None:

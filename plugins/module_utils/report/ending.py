@@ -54,7 +54,8 @@ def rollback_kind(run: Run) -> str:
         return NOT_ROLLED_BACK if any(host.changed for host in run.hosts) and run.kind != "verify" else UNTOUCHED
     if rollback.errors or uncovered(run):
         return ROLLBACK_FAILED
-    doubted = not all(host.verified and not host.error for host in rollback.hosts) or any(verdict.blocks for verdict in rollback.verdicts)
+    verified = all(host.verified and not host.error for host in rollback.hosts)
+    doubted = not verified or any(verdict.blocks for verdict in rollback.verdicts)
     return UNVERIFIED if doubted or not rollback.verified or not rollback.hosts else ROLLED_BACK
 
 

@@ -361,11 +361,11 @@ def test_a_stream_without_end(kind: str) -> None:
         options = read(PROBE, {"url": server.url(), "hold": "1s"})
         tracemalloc.start()
         begun = time.monotonic()
-        seen = PROBE.look(options, Context(begun + 3))
+        seen = PROBE.look(options, Context(begun + 10))
         taken = time.monotonic() - begun
         _now, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
-    assert taken < 2.5
+    assert taken < 8
     assert peak < 30_000_000
     if kind == "events":
         assert int(seen.measures["events"]) > 1000
