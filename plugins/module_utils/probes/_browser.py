@@ -18,7 +18,6 @@ import os
 import re
 import shutil
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -133,7 +132,9 @@ def marked(mark: str) -> list[int]:
                         found.append(int(entry))
                         break
         return found
-    listed = subprocess.run(["ps", "-A", "-E", "-o", "pid=,command="], capture_output=True, check=False).stdout
+    from ansible_collections.golive.cutover.plugins.module_utils import commands
+
+    listed = commands.run(["ps", "-A", "-E", "-o", "pid=,command="], timeout=10).output.encode()
     for line in listed.splitlines():
         number = line.split(None, 1)[0] if line.strip() else b""
         if needle in line and number.isdigit() and int(number) != os.getpid():
@@ -559,9 +560,9 @@ class Visit:
             raise StepFailed(f"{urlsplit(where).hostname} is not named by allow_hosts")
         try:
             answer = self.page.goto(where, wait_until="load", timeout=timeout)
-        except self.timed_out:
-            raise
         except Exception as error:
+            if isinstance(error, self.timed_out):
+                raise
             self._stay_here()
             raise StepFailed(first_line(error)) from error
         if answer is not None and answer.status >= 400:

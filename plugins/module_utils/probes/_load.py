@@ -276,6 +276,13 @@ class _Connection:
         self.ready = False
         self.closing = False
 
+    @property
+    def link(self) -> socket.socket:
+        """The socket of a connection that is open."""
+        if self.sock is None:
+            raise RuntimeError("the connection is not open")
+        return self.sock
+
 
 _WAIT = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
@@ -447,8 +454,7 @@ class Generator:
             if one.ready:
                 self._read(one)
         elif one.state == "connecting":
-            assert one.sock is not None
-            code = one.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            code = one.link.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
             if code:
                 self._refused(one, code)
             elif mask & select.EPOLLOUT:
@@ -464,10 +470,9 @@ class Generator:
         if self.target.tls is None:
             self._send(one)
             return
-        assert one.sock is not None
-        number = one.sock.fileno()
+        number = one.link.fileno()
         try:
-            one.sock = self.target.tls.wrap_socket(one.sock, server_hostname=self.target.name, do_handshake_on_connect=False)
+            one.sock = self.target.tls.wrap_socket(one.link, server_hostname=self.target.name, do_handshake_on_connect=False)
         except (OSError, ValueError) as error:
             del self._open[number]
             self._fail(one, "connect", net.explain(error))
@@ -476,9 +481,11 @@ class Generator:
         self._handshake(one)
 
     def _handshake(self, one: _Connection) -> None:
-        assert isinstance(one.sock, ssl.SSLSocket)
+        link = one.link
+        if not isinstance(link, ssl.SSLSocket):
+            raise TypeError(f"expected a connection with TLS, got {link!r}")
         try:
-            one.sock.do_handshake()
+            link.do_handshake()
         except _WAIT:
             return
         except (OSError, ValueError) as error:
@@ -489,10 +496,10 @@ class Generator:
     def _send(self, one: _Connection) -> None:
         request = self.plan.request
         one.state = "sending"
-        assert one.sock is not None
+        link = one.link
         try:
             while one.sent < len(request):
-                one.sent += one.sock.send(request[one.sent :] if one.sent else request)
+                one.sent += link.send(request[one.sent :] if one.sent else request)
         except _WAIT:
             # An answer that comes before the request was sent, such as 413, ends it.
             if one.ready:
@@ -509,8 +516,7 @@ class Generator:
             self._read(one)
 
     def _read(self, one: _Connection, sending: Optional[OSError] = None) -> None:
-        sock, answer = one.sock, one.answer
-        assert sock is not None
+        sock, answer = one.link, one.answer
         try:
             while True:
                 data = sock.recv(READ)
@@ -543,9 +549,8 @@ class Generator:
 
     def _idle(self, one: _Connection) -> None:
         """Something happened on a connection that waits for its next request: it has ended, or does not belong to us."""
-        assert one.sock is not None
         try:
-            one.sock.recv(READ)
+            one.link.recv(READ)
         except _WAIT:
             one.ready = False
             return

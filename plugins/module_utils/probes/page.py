@@ -24,6 +24,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Optional
 from urllib.parse import urlsplit
 
+from ansible_collections.golive.cutover.plugins.module_utils import commands
 from ansible_collections.golive.cutover.plugins.module_utils.core import options as opt
 from ansible_collections.golive.cutover.plugins.module_utils.core.errors import LibraryMissing, ProbeError, Problem
 from ansible_collections.golive.cutover.plugins.module_utils.core.options import Option, Secret, reveal
@@ -345,14 +346,14 @@ def _ask(job: Mapping[str, Any], context: Context) -> dict[str, Any]:
     search = [one for one in sys.path if one]
     try:
         with open(os.path.join(room, "errors"), "wb") as errors:
-            process = subprocess.Popen(
+            process = commands.start(
                 _browser.command(search),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
-                cwd=room,
-                env=environment,
-                start_new_session=True,
+                directory=room,
+                environment=environment,
+                own_group=True,
             )
         try:
             return _converse(process, job, context)
@@ -377,19 +378,21 @@ def _end(process: subprocess.Popen[bytes], mark: str) -> None:
 
 def _converse(process: subprocess.Popen[bytes], job: Mapping[str, Any], context: Context) -> dict[str, Any]:
     """Hand over the job and read lines until the last one."""
-    assert process.stdin is not None and process.stdout is not None
+    stdin, stdout = process.stdin, process.stdout
+    if stdin is None or stdout is None:
+        raise ProbeError("the browser's process has no pipes")
     doing = "starting the browser's process"
     begun = context.clock()
     with contextlib.suppress(BrokenPipeError):
-        process.stdin.write(json.dumps(job).encode() + b"\n")
-        process.stdin.flush()
+        stdin.write(json.dumps(job).encode() + b"\n")
+        stdin.flush()
     received = bytearray()
     with selectors.DefaultSelector() as waiting:
-        waiting.register(process.stdout, selectors.EVENT_READ)
+        waiting.register(stdout, selectors.EVENT_READ)
         while not context.over() and context.remaining() > _ENDING:
             if not waiting.select(min(_POLL, context.remaining())):
                 continue
-            piece = os.read(process.stdout.fileno(), 1 << 16)
+            piece = os.read(stdout.fileno(), 1 << 16)
             if not piece:
                 raise ProbeError(f"the process that drives the browser ended while {doing}")
             received += piece

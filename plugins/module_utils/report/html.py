@@ -278,8 +278,7 @@ def _evidence(verdict: Verdict) -> str:
 
 
 def _picture(artefact: Artefact, verdict: Verdict) -> str:
-    assert artefact.content is not None
-    packed = base64.b64encode(artefact.content).decode("ascii")
+    packed = base64.b64encode(artefact.content or b"").decode("ascii")
     said = f"{artefact.name} of {verdict.id} on {verdict.host}"
     return (
         f'<figure class="shot"><img src="data:{_e(artefact.media_type)};base64,{packed}" alt="{_e(said)}">'
