@@ -12,7 +12,7 @@ Below the state directory::
     pending             the name of the run that has not come to its end
     journal/            the files as they were before that change, to be put back when it dies
     loaded.json         what the running nginx was last seen to have loaded
-    releases.json       the runs that changed files for a release, the oldest first
+    releases.json       which run changed files for which release, the oldest first
     <run>/manifest.json the files as they were before that run: path, whether it was there, mode, owner
     <run>/<number>      their bytes
 """
@@ -184,25 +184,36 @@ class Saved:
             entries.append({"path": one.path, "saved": name, "mode": mode, "uid": uid, "gid": gid})
         write_file(self._path(run, "manifest.json"), json.dumps(entries, indent=1).encode(), 0o600)
 
-    def _noted(self) -> dict[str, list[str]]:
+    def _noted(self) -> list[tuple[str, str]]:
         found = read_file(self._path(_RELEASES))
-        return {} if found is None else {str(release): list(runs) for release, runs in json.loads(found.data).items()}
+        return [] if found is None else [(str(release), str(run)) for release, run in json.loads(found.data)]
+
+    def _note(self, noted: Sequence[tuple[str, str]]) -> None:
+        write_file(self._path(_RELEASES), json.dumps(noted, indent=1).encode(), 0o600)
 
     def note_release(self, release: str, run: str) -> None:
         """Remember that a run changes files for a release, so that it can be undone without knowing the run."""
         noted = self._noted()
-        if run not in noted.setdefault(release, []):
-            noted[release].append(run)
-            write_file(self._path(_RELEASES), json.dumps(noted, indent=1).encode(), 0o600)
+        if not self.runs_of(release):
+            # Another release came in between: what was there before this one then is not what is there now.
+            noted = [one for one in noted if one[0] != release]
+        if (release, run) not in noted:
+            self._note([*noted, (release, run)])
 
-    def first_run(self, release: str) -> str | None:
-        """The oldest run that changed files for a release and was not undone: it has saved what was there before the release."""
-        return next((run for run in self._noted().get(release, []) if self.has(run)), None)
+    def runs_of(self, release: str) -> list[str]:
+        """The runs that have changed files for a release, the oldest first; none when another release has changed them since."""
+        runs: list[str] = []
+        for noted, run in reversed(self._noted()):
+            if noted != release:
+                break
+            runs.append(run)
+        return runs[::-1]
 
     def forget_release(self, release: str) -> None:
         noted = self._noted()
-        if noted.pop(release, None) is not None:
-            write_file(self._path(_RELEASES), json.dumps(noted, indent=1).encode(), 0o600)
+        kept = [one for one in noted if one[0] != release]
+        if kept != noted:
+            self._note(kept)
 
     def loaded(self) -> Mapping[str, Any]:
         found = read_file(self._path("loaded.json"))
@@ -251,8 +262,13 @@ class Change:
 
     def restorable(self) -> list[Wanted]:
         """The files that were there before the run, or before the release where one is named. Empty when nothing was changed."""
-        run = self.saved.first_run(self.release) if self.release else self.run
-        return self.saved.files(run) if run is not None and self.saved.has(run) else []
+        runs = self.saved.runs_of(self.release) if self.release else [self.run]
+        # Of what several runs have saved of a file, the oldest is what was there before.
+        oldest: dict[str, Wanted] = {}
+        for run in runs:
+            for one in self.saved.files(run) if self.saved.has(run) else []:
+                oldest.setdefault(one.path, one)
+        return list(oldest.values())
 
     def restore(self) -> dict[str, Any]:
         """Put the files back that `restorable` names, as one change. What was put back for a release is not put back again."""

@@ -205,6 +205,33 @@ def test_a_release_is_undone_whichever_runs_have_placed_its_files(nginx: Callabl
     assert change(server, "run-9", release="0.9.0").restorable() == []
 
 
+def test_of_several_runs_for_a_release_every_file_is_undone(nginx: Callable[..., Server]) -> None:
+    server = nginx(SITE, {**NOTHING, "server.d/a.conf": "location /a { return 200 a; }\n"})
+    before = {path: state[:3] for path, state in tree(server).items()}
+    one = file(server, "server.d/a.conf", "location /a { return 200 1; }\n")
+    change(server, "run-1", release="1.0.0").apply([one])
+    change(server, "run-2", release="1.0.0").apply([one, file(server, "server.d/b.conf", HELLO)])
+    change(server, "run-3", release="1.0.0").restore()
+    assert {path: state[:3] for path, state in tree(server).items()} == before
+
+
+def test_an_older_release_that_comes_again_is_undone_to_the_one_between(nginx: Callable[..., Server]) -> None:
+    server = nginx(SITE, {**NOTHING, "server.d/a.conf": "location /a { return 200 a; }\n"})
+
+    def place(run: str, release: str) -> None:
+        content = f"location /a {{ return 200 {release}; }}\n"
+        change(server, run, release=release).apply([file(server, "server.d/a.conf", content)])
+
+    place("run-1", "1.0.0")
+    place("run-2", "1.1.0")
+    between = {path: state[:3] for path, state in tree(server).items()}
+    # Nothing was changed for it since the other one came, so there is nothing to undo.
+    assert change(server, "run-3", release="1.0.0").restorable() == []
+    place("run-3", "1.0.0")
+    change(server, "run-4", release="1.0.0").restore()
+    assert {path: state[:3] for path, state in tree(server).items()} == between
+
+
 KILLED = """
 import os, signal, subprocess, sys, time
 from ansible_collections.golive.cutover.plugins.module_utils import nginx_dropin as core
