@@ -13,7 +13,7 @@ from typing import Optional
 
 from ansible_collections.golive.cutover.plugins.module_utils.core.artefacts import FILE, Kept
 from ansible_collections.golive.cutover.plugins.module_utils.probes.base import LARGEST_ARTEFACT
-from ansible_collections.golive.cutover.plugins.module_utils.report.files import DIRECTORY_MODE, FILE_MODE
+from ansible_collections.golive.cutover.plugins.module_utils.report.files import FILE_MODE, make_directory
 
 LARGEST_PAGE = 12_000_000
 """Bytes of artefacts that a page takes in. What is beyond is named by the page and lies beside it."""
@@ -23,7 +23,7 @@ def write(home: Path, host: str, kept: Kept) -> str:
     """Write an artefact below the directory of a run, whole or not at all; return its file, relative to that directory."""
     name = kept.file(host)
     path = home / name
-    path.parent.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
+    make_directory(path.parent)
     handle, temporary = tempfile.mkstemp(prefix=".evidence.", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as stream:

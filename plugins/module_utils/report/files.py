@@ -18,6 +18,14 @@ DIRECTORY_MODE = 0o750
 LATEST = "latest"
 
 
+def make_directory(path: Path) -> None:
+    """Make a directory with those above it that are missing. Each gets `DIRECTORY_MODE`, less what the umask takes:
+    ``mkdir(parents=True)`` gives its mode to the last one alone."""
+    for one in reversed([path, *path.parents]):
+        if not one.is_dir():
+            one.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
+
+
 def _differs(path: Path, content: bytes) -> bool:
     try:
         return path.is_symlink() or stat.S_IMODE(path.stat().st_mode) != FILE_MODE or path.read_bytes() != content
@@ -64,7 +72,7 @@ def write(directory: Path, run_id: str, contents: Mapping[str, str], check_mode:
         if moved and link.exists() and not link.is_symlink():
             raise CutoverError(f"{link} is not a symbolic link, so it cannot be pointed at this run; move it away")
         if not check_mode:
-            home.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
+            make_directory(home)
             for name in stale:
                 _replace(home / name, encoded[name])
             if moved:
@@ -78,7 +86,7 @@ def problems(directory: Path) -> list[str]:
     """What would keep a report from being written below ``directory``, which is made when it is missing."""
     link = directory / LATEST
     try:
-        directory.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
+        make_directory(directory)
         with tempfile.TemporaryDirectory(prefix=".tried.", dir=directory) as room:
             _replace(Path(room, "tried"), b"report")
     except OSError as error:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.golive.cutover.plugins.module_utils.core.artefacts import Kept
-from ansible_collections.golive.cutover.plugins.module_utils.report import decision_json, evidence, html
+from ansible_collections.golive.cutover.plugins.module_utils.report import decision_json, evidence, files, html
 from ansible_collections.golive.cutover.plugins.module_utils.report.model import read_run
 
 JPEG = b"\xff\xd8\xff\xe0picture"
@@ -43,6 +44,19 @@ def test_a_picture_is_in_the_page_and_only_named_by_the_decision(run_of: Callabl
     assert PACKED not in decision
     assert json.loads(decision)["verdicts"][0]["artefacts"] == [record]
     assert "artefacts" not in json.loads(decision)["verdicts"][1]
+
+
+def test_every_directory_that_is_made_is_closed_to_others(run_of: Callable[[str], dict[str, Any]], tmp_path: Path) -> None:
+    run = run_of("go")
+    umask = os.umask(0o022)
+    try:
+        keep(tmp_path / "reports" / "prod", run, Kept("SMOKE-1", "page.jpg", "image/jpeg", JPEG))
+        files.write(tmp_path / "other" / "prod", run["id"], {"summary.md": "go"})
+    finally:
+        os.umask(umask)
+    made = [path for path in tmp_path.rglob("*") if path.is_dir() and not path.is_symlink()]
+    assert len(made) == 7
+    assert {path: stat.S_IMODE(path.stat().st_mode) for path in made} == dict.fromkeys(made, 0o750)
 
 
 def test_a_picture_of_a_check_that_failed_is_seen_at_once(run_of: Callable[[str], dict[str, Any]], tmp_path: Path) -> None:
