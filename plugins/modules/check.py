@@ -65,6 +65,13 @@ options:
       - Without it, and in check mode, the verdicts name the evidence and it is dropped.
     type: path
 attributes:
+  async:
+    support: none
+    description:
+      - A task with C(async) is refused. What a check keeps as evidence is put into files by the part of the module that runs on
+        the controller, when the host has answered. A task that is only started has no answer yet, and C(async_status) would put
+        the evidence into the result of the task, and into no file.
+      - Checks are asked at once and in bounded time. Set O(deadline), and C(timeout) of a check, instead.
   check_mode:
     support: full
     description: The checks only look, so they are asked in check mode too.

@@ -11,6 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import yaml
+
+from ansible_collections.golive.cutover.plugins.modules import check
+
 
 def test_each_gives_a_verdict_in_a_task(
     run_module: Callable[..., Any], redis_server: Callable[..., Any], free_port: Callable[[], int], tmp_path: Path, canary: str
@@ -65,3 +69,13 @@ def test_each_gives_a_verdict_in_a_task(
         assert reasons[name].startswith("inconclusive") and why in reasons[name], reasons
         assert "library" not in reasons[name], (reasons, sys.executable, os.environ.get("PATH"))
     assert canary not in str(result["verdicts"])
+
+
+def test_a_task_that_is_only_started_is_refused_as_the_documentation_says(ansible_playbook: Callable[..., Any]) -> None:
+    task = {"golive.cutover.check": {"checks": [], "validate_only": True}, "async": 30, "poll": 1}
+    done = ansible_playbook([{"hosts": "localhost", "gather_facts": False, "tasks": [task]}])
+    assert done.rc != 0
+    assert "async" in done.output
+    said = yaml.safe_load(check.DOCUMENTATION)["attributes"]["async"]
+    assert said["support"] == "none"
+    assert "evidence" in said["description"][0]
