@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from ansible_collections.golive.cutover.plugins.module_utils import _env_readers
 from ansible_collections.golive.cutover.plugins.module_utils._env_readers import DEFAULT_READERS, READERS, Unreadable
 from ansible_collections.golive.cutover.plugins.module_utils.core.errors import InputError, Problem
+from ansible_collections.golive.cutover.plugins.module_utils.core.patterns import compile_pattern
 
 DEFAULT_PLACEHOLDERS = (
     r"(?i)your[_-].*[_-]?here",
@@ -250,10 +251,7 @@ Format = Callable[[str], "str | None"]
 
 
 def _regex(raw: Any) -> Format:
-    try:
-        pattern = re.compile(str(raw))
-    except re.error as error:
-        raise ValueError(f"is not a regular expression: {error}") from None
+    pattern = compile_pattern(str(raw))
     return lambda value: None if pattern.fullmatch(value) else f"does not match the pattern {pattern.pattern}"
 
 
@@ -358,9 +356,9 @@ def read_placeholders(raw: Iterable[str] | None, where: str = "placeholders") ->
     problems = []
     for index, pattern in enumerate(DEFAULT_PLACEHOLDERS if raw is None else raw):
         try:
-            patterns.append(re.compile(pattern))
-        except re.error as error:
-            problems.append(Problem(f"{where}[{index}]", f"is not a regular expression: {error}"))
+            patterns.append(compile_pattern(pattern))
+        except ValueError as error:
+            problems.append(Problem(f"{where}[{index}]", str(error)))
     if problems:
         raise InputError(problems)
     return tuple(patterns)

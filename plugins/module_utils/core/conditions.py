@@ -28,6 +28,7 @@ from typing import Union
 
 from ansible_collections.golive.cutover.plugins.module_utils.core import units
 from ansible_collections.golive.cutover.plugins.module_utils.core.errors import CannotCompare
+from ansible_collections.golive.cutover.plugins.module_utils.core.patterns import compile_pattern
 
 Operand = Union[float, str, bool, "re.Pattern[str]", tuple[units.Value, ...]]
 
@@ -203,10 +204,7 @@ def parse_condition(source: object, kind: str = "any") -> Condition:
     if operator in ("matches", "not matches"):
         if kind not in ("text", "any"):
             raise ValueError(f"{operator!r} is asked of texts, but this measure is a {kind}")
-        try:
-            return Condition(operator, re.compile(text), "text", source)
-        except re.error as error:
-            raise ValueError(f"{text!r} is not a regular expression: {error}") from error
+        return Condition(operator, compile_pattern(text), "text", source)
     if operator in ("contains", "not contains"):
         if kind not in ("text", "any"):
             raise ValueError(f"{operator!r} is asked of texts, but this measure is a {kind}")

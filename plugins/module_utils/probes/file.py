@@ -19,6 +19,7 @@ from ansible_collections.golive.cutover.plugins.module_utils.core import options
 from ansible_collections.golive.cutover.plugins.module_utils.core import units
 from ansible_collections.golive.cutover.plugins.module_utils.core.errors import ProbeError
 from ansible_collections.golive.cutover.plugins.module_utils.core.options import Option
+from ansible_collections.golive.cutover.plugins.module_utils.core.patterns import compile_pattern
 from ansible_collections.golive.cutover.plugins.module_utils.probes.base import Context, Observation, Probe
 
 _CHUNK = 1 << 20
@@ -50,10 +51,7 @@ def _absolute(value: Any) -> str:
 
 
 def _pattern(value: Any) -> re.Pattern[str]:
-    try:
-        return re.compile(opt.text(value), re.MULTILINE)
-    except re.error as error:
-        raise ValueError(f"{value!r} is not a regular expression: {error}") from error
+    return compile_pattern(opt.text(value), re.MULTILINE)
 
 
 def _patterns(value: Any) -> dict[str, re.Pattern[str]]:

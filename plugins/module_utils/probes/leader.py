@@ -24,6 +24,7 @@ from ansible_collections.golive.cutover.plugins.module_utils.core import options
 from ansible_collections.golive.cutover.plugins.module_utils.core import units, windows
 from ansible_collections.golive.cutover.plugins.module_utils.core.errors import CutoverError, LibraryMissing, ProbeError, Problem
 from ansible_collections.golive.cutover.plugins.module_utils.core.options import Option
+from ansible_collections.golive.cutover.plugins.module_utils.core.patterns import compile_pattern
 from ansible_collections.golive.cutover.plugins.module_utils.core.windows import CannotMeasure, Point
 from ansible_collections.golive.cutover.plugins.module_utils.probes import _http, _net
 from ansible_collections.golive.cutover.plugins.module_utils.probes.base import Context, Observation, Probe
@@ -87,10 +88,7 @@ def _instances(value: Any) -> dict[str, dict[str, Any]]:
 
 
 def _pattern(value: Any) -> str:
-    try:
-        compiled = re.compile(opt.text(value))
-    except re.error as error:
-        raise ValueError(f"{value!r} is not a regular expression: {error}") from error
+    compiled = compile_pattern(opt.text(value))
     if compiled.groups != 1:
         raise ValueError(f"expected a regular expression with one group, which is the name of the instance, got {value!r}")
     return str(value)

@@ -23,6 +23,7 @@ from ansible_collections.golive.cutover.plugins.module_utils.core import options
 from ansible_collections.golive.cutover.plugins.module_utils.core import units
 from ansible_collections.golive.cutover.plugins.module_utils.core.errors import ProbeError, Problem
 from ansible_collections.golive.cutover.plugins.module_utils.core.options import Option
+from ansible_collections.golive.cutover.plugins.module_utils.core.patterns import compile_pattern
 from ansible_collections.golive.cutover.plugins.module_utils.probes import _docker, _log_files
 from ansible_collections.golive.cutover.plugins.module_utils.probes.base import Context, Observation, Probe
 
@@ -41,10 +42,7 @@ def _absolute(value: Any) -> str:
 
 
 def _compiled(value: Any) -> re.Pattern[str]:
-    try:
-        return re.compile(opt.text(value))
-    except re.error as error:
-        raise ValueError(f"{value!r} is not a regular expression: {error}") from error
+    return compile_pattern(opt.text(value))
 
 
 def _patterns(value: Any) -> dict[str, re.Pattern[str]]:

@@ -16,6 +16,7 @@ from ansible_collections.golive.cutover.plugins.module_utils.core import options
 from ansible_collections.golive.cutover.plugins.module_utils.core import windows
 from ansible_collections.golive.cutover.plugins.module_utils.core.errors import ProbeError, Problem
 from ansible_collections.golive.cutover.plugins.module_utils.core.options import Option
+from ansible_collections.golive.cutover.plugins.module_utils.core.patterns import compile_pattern
 from ansible_collections.golive.cutover.plugins.module_utils.core.windows import CannotMeasure, Measured, Point
 from ansible_collections.golive.cutover.plugins.module_utils.probes import _http, _net
 from ansible_collections.golive.cutover.plugins.module_utils.probes._page import BadPage, Key, Page, Reader, Sample, Selector
@@ -49,10 +50,7 @@ def _pattern_or_text(value: Any) -> str:
         return ""
     text = opt.text(value)
     if text.startswith("~"):
-        try:
-            re.compile(text[1:])
-        except re.error as error:
-            raise ValueError(f"{text[1:]!r} is not a regular expression: {error}") from error
+        compile_pattern(text[1:])
     return text
 
 

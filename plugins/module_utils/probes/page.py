@@ -28,6 +28,7 @@ from ansible_collections.golive.cutover.plugins.module_utils import commands
 from ansible_collections.golive.cutover.plugins.module_utils.core import options as opt
 from ansible_collections.golive.cutover.plugins.module_utils.core.errors import LibraryMissing, ProbeError, Problem
 from ansible_collections.golive.cutover.plugins.module_utils.core.options import Option, Secret, reveal
+from ansible_collections.golive.cutover.plugins.module_utils.core.patterns import compile_pattern
 from ansible_collections.golive.cutover.plugins.module_utils.probes import _browser
 from ansible_collections.golive.cutover.plugins.module_utils.probes.base import Artefact, Context, Observation, Probe
 
@@ -90,12 +91,7 @@ def _viewport(value: Any) -> dict[str, int]:
 
 
 def _pattern(value: Any) -> str:
-    text = opt.text(value)
-    try:
-        re.compile(text)
-    except re.error as error:
-        raise ValueError(f"{text!r} is not a regular expression: {error}") from error
-    return text
+    return compile_pattern(opt.text(value)).pattern
 
 
 def _typed(value: Any) -> str | Secret:

@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Optional, Union
 from ansible_collections.golive.cutover.plugins.module_utils.core import options as opt
 from ansible_collections.golive.cutover.plugins.module_utils.core.errors import ProbeError, Problem
 from ansible_collections.golive.cutover.plugins.module_utils.core.options import Option
+from ansible_collections.golive.cutover.plugins.module_utils.core.patterns import compile_pattern
 from ansible_collections.golive.cutover.plugins.module_utils.core.units import Value
 from ansible_collections.golive.cutover.plugins.module_utils.probes.base import Context, Observation, Probe
 
@@ -44,10 +45,7 @@ _WORST: Mapping[str, Callable[[Iterable[Any]], Any]] = {
 
 
 def _pattern(value: Any) -> re.Pattern[str]:
-    try:
-        return re.compile(opt.text(value))
-    except re.error as error:
-        raise ValueError(f"{value!r} is not a regular expression: {error}") from error
+    return compile_pattern(opt.text(value))
 
 
 def _absolute(value: Any) -> str:

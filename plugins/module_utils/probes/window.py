@@ -16,6 +16,7 @@ from ansible_collections.golive.cutover.plugins.module_utils.core import options
 from ansible_collections.golive.cutover.plugins.module_utils.core import units, windows
 from ansible_collections.golive.cutover.plugins.module_utils.core.errors import CutoverError, ProbeError, Problem
 from ansible_collections.golive.cutover.plugins.module_utils.core.options import Option
+from ansible_collections.golive.cutover.plugins.module_utils.core.patterns import compile_pattern
 from ansible_collections.golive.cutover.plugins.module_utils.core.windows import CannotMeasure, Coverage, Measured, Point
 from ansible_collections.golive.cutover.plugins.module_utils.probes._page import Key, Selector
 from ansible_collections.golive.cutover.plugins.module_utils.probes.base import Context, Observation, Probe
@@ -142,9 +143,9 @@ class WindowProbe(Probe):
         for name in options["page"] or ():
             if name.startswith("~"):
                 try:
-                    re.compile(name[1:])
-                except re.error as error:
-                    found.append(Problem("page", f"{name[1:]!r} is not a regular expression: {error}"))
+                    compile_pattern(name[1:])
+                except ValueError as error:
+                    found.append(Problem("page", str(error)))
         return found
 
     def measures_for(self, options: Mapping[str, Any]) -> Mapping[str, str]:
