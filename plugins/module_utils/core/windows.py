@@ -32,6 +32,10 @@ from ansible_collections.golive.cutover.plugins.module_utils.core.trend import T
 
 GAP = 2.5
 """A pause of more than so many usual pauses is a gap: two samples in a row are not there."""
+FEWEST = 5
+"""Looks within a window from which their usual pause is known without being told."""
+AGE = 0.25
+"""The part of a window that its newest look may be old where the usual pause is not told."""
 
 
 class Point(NamedTuple):
@@ -55,6 +59,8 @@ class Coverage(NamedTuple):
     """From the newest look to the end of the window."""
     every: float
     """The usual pause between two looks."""
+    stale: bool = False
+    """The newest look is so old that the window says nothing about its end."""
 
 
 class CannotMeasure(ValueError):
@@ -161,10 +167,13 @@ def slope(points: Sequence[Point]) -> Trend:
 
 
 def _each(points: Sequence[Point]) -> list[float]:
-    """The values of a gauge. Raises CannotMeasure when there is none or one is not finite."""
+    """The values of a gauge. Raises CannotMeasure when it is absent from a look, where it could have had any value, or when one
+    is not finite."""
     values = [value for _at, value in points if value is not None]
     if not values:
         raise CannotMeasure("the series was on none of the pages")
+    if len(values) < len(points):
+        raise CannotMeasure(f"the series was not on {len(points) - len(values)} of {len(points)} pages")
     for value in values:
         if not math.isfinite(value):
             raise CannotMeasure(f"a sample is {value}")
@@ -224,14 +233,21 @@ def coverage(looks: Sequence[float], start: float, end: float, every: Optional[f
     """How much of the window from start to end the looks cover.
 
     ``looks`` are times in order; one at or before the start shows that looking had begun by then. Without ``every`` the
-    usual pause is the median of all. Raises CannotMeasure for fewer than two looks, or none within the window.
+    usual pause is the median of all, which is only known from `FEWEST` looks on. Raises CannotMeasure for fewer, with
+    ``every`` for fewer than two looks, or none within the window.
     """
     within = [at for at in looks if start < at <= end]
     if len(looks) < 2 or not within:
         raise CannotMeasure(f"{len(within)} sample{'' if len(within) == 1 else 's'} in the window; two are needed")
+    if every is None and len(within) < FEWEST:
+        raise CannotMeasure(
+            f"{len(within)} sample{'' if len(within) == 1 else 's'} in the window do not show how often it is looked at; "
+            f"{FEWEST} do, or say every"
+        )
     pauses = [later - earlier for earlier, later in zip(looks, looks[1:])]
     usual = every or median(pauses)
     limit = GAP * usual
+    oldest = limit if every else min(limit, AGE * (end - start))
     covered = 0.0
     longest = max(pauses)
     gaps = sum(pause > limit for pause in pauses)
@@ -239,13 +255,14 @@ def coverage(looks: Sequence[float], start: float, end: float, every: Optional[f
         if later - earlier <= limit:
             covered += max(min(later, end) - max(earlier, start), 0.0)
     age = end - within[-1]
-    if age <= limit:
+    stale = age > oldest
+    if not stale:
         covered += age
     else:
         gaps += 1
     if looks[0] > start:
         longest = max(longest, looks[0] - start)
-    return Coverage(len(within), min(covered / (end - start), 1.0), gaps, max(longest, age), age, usual)
+    return Coverage(len(within), min(covered / (end - start), 1.0), gaps, max(longest, age), age, usual, stale)
 
 
 def extrapolated(points: Sequence[Point], start: float, end: float) -> float:

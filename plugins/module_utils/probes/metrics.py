@@ -442,6 +442,7 @@ def _changes(seen: Observation, selection: Selection, series: set[Key], looks: L
         ("resets", sum(one.resets for one in found)),
         ("born", sum(one.born for one in found)),
         ("vanished", sum(one.vanished for one in found)),
+        ("absent", sum(one.absent for one in found)),
     ):
         if count:
             seen.proof[word] = seen.proof.get(word, 0) + count

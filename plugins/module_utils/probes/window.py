@@ -162,8 +162,9 @@ class WindowProbe(Probe):
     def look(self, options: Mapping[str, Any], context: Context) -> Observation:
         choices = {name: _choice(one) for name, one in raw_selections(options).items()}
         selectors = [one for choice in choices.values() for one in (choice.selector, choice.to) if one is not None]
-        end = context.now()
-        start = end - options["over"]
+        # To the millisecond, as the samples are.
+        end = round(context.now(), 3)
+        start = round(end - options["over"], 3)
         try:
             with open_store(options["store"], options["environment"], opt.reveal(options["store_password"])) as store:
                 window = samples.read(store, lambda key: any(one.selects(key) for one in selectors), start, end)
@@ -172,8 +173,9 @@ class WindowProbe(Probe):
             raise ProbeError(str(error)) from error
         newest = {name: one["newest"] for name, one in kept["pages"].items() if one["newest"] >= end - kept["keep"]}
         pages = [name for name in window.looks if name in newest and _named(name, options["page"])]
-        if not pages:
-            of = f" of the page {' or '.join(options['page'])}" if options["page"] else ""
+        without = [one for one in options["page"] or () if not any(_named(page, [one]) for page in pages)]
+        if without or not pages:
+            of = f" of the page {' and of the page '.join(without)}" if without else ""
             raise ProbeError(f"the store {options['store']} holds no samples{of} for {options['environment']}")
         seen = Observation()
         try:
@@ -185,16 +187,25 @@ class WindowProbe(Probe):
         for name, choice in choices.items():
             suffix = "" if options["select"] is None else f".{name}"
             try:
-                _judge(seen, name, suffix, choice, _within(window, pages, covered, start), start, window.left_out)
+                series = _within(window, pages, covered, start)
+                _count(seen, name, suffix, choice, series, pages, window)
+                _judge(seen, name, suffix, choice, series, start)
                 if covered[worst].share < options["coverage"]:
                     raise CannotMeasure(_uncovered(worst, covered[worst], options["over"], options["coverage"]))
+                for page in pages:
+                    if covered[page].stale:
+                        raise CannotMeasure(f"the newest sample of {page} is {units.show(round(covered[page].age, 1), 'time')} old")
             except CannotMeasure as error:
                 seen.measures.pop(name, None)
                 seen.measures.pop(f"tau{suffix}", None)
                 seen.missing[name] = str(error)
                 if choice.kind == "slope":
                     seen.missing[f"tau{suffix}"] = str(error)
-        seen.measures["resets"] = seen.proof.get("resets", 0)
+        unknown = next((seen.missing[name] for name in choices if name in seen.missing), None)
+        if unknown is None:
+            seen.measures["resets"] = seen.proof.get("resets", 0)
+        else:
+            seen.missing["resets"] = unknown
         return seen
 
 
@@ -215,6 +226,17 @@ def _named(page: str, wanted: Optional[Sequence[str]]) -> bool:
     if wanted is None:
         return True
     return any(re.fullmatch(one[1:], page) is not None if one.startswith("~") else one == page for one in wanted)
+
+
+def _complete(selector: Selector, pages: Sequence[str], window: samples.Window) -> None:
+    """Raises CannotMeasure when the store may lack a series that is meant: its page has no samples, or had too many series."""
+    wanted = selector.labels.get("page")
+    meant = [page for page in pages if wanted is None or _named(page, [wanted])]
+    if not meant:
+        raise CannotMeasure(f"there are no samples of the page {wanted}")
+    for page in meant:
+        if window.left_out_of.get(page):
+            raise CannotMeasure(f"some series of {page} were left out because there were too many, {selector} may be among them")
 
 
 def _covered(page: str, looks: Sequence[float], start: float, end: float, every: Optional[float], newest: float) -> Coverage:
@@ -258,7 +280,7 @@ def _uncovered(page: str, found: Coverage, over: float, wanted: float) -> str:
         why.append(f"{found.gaps} gap{'' if found.gaps == 1 else 's'} of up to {units.show(round(found.longest, 1), 'time')}")
     else:
         why.append("sampling began later")
-    if found.age > windows.GAP * found.every:
+    if found.stale:
         why.append(f"the newest sample is {units.show(round(found.age, 1), 'time')} old")
     return (
         f"samples of {page} cover {units.show(found.share, 'ratio')} of the last {units.show(over, 'time')}, "
@@ -281,6 +303,31 @@ def _within(window: samples.Window, pages: Iterable[str], covered: Mapping[str, 
     return found
 
 
+def _count(
+    seen: Observation,
+    name: str,
+    suffix: str,
+    choice: Choice,
+    series: Mapping[Key, list[Point]],
+    pages: Sequence[str],
+    window: samples.Window,
+) -> None:
+    """Put the number of series into an observation. Raises CannotMeasure when there may be more than the store has."""
+    found = sum(choice.selector.selects(key) for key in series)
+    if suffix:
+        seen.proof.setdefault("series", {})[name] = found
+    else:
+        seen.proof["series"] = found
+    try:
+        for side in (choice.selector, choice.to):
+            if side is not None:
+                _complete(side, pages, window)
+    except CannotMeasure as error:
+        seen.missing[f"series{suffix}"] = str(error)
+        raise
+    seen.measures[f"series{suffix}"] = found
+
+
 def _judge(
     seen: Observation,
     name: str,
@@ -288,21 +335,15 @@ def _judge(
     choice: Choice,
     series: Mapping[Key, list[Point]],
     start: float,
-    left_out: int,
 ) -> None:
     """Put one measure into an observation. Raises CannotMeasure."""
     chosen = {key: points for key, points in series.items() if choice.selector.selects(key)}
-    seen.measures[f"series{suffix}"] = len(chosen)
-    if suffix:
-        seen.proof.setdefault("series", {})[name] = len(chosen)
-    else:
-        seen.proof["series"] = len(chosen)
     measured = _measured(seen, choice.kind, chosen, start)
-    value = _reduced(choice.selector, choice.reduce, [one.value for one in measured], choice.absent, left_out)
+    value = _reduced(choice.selector, choice.reduce, [one.value for one in measured], choice.absent)
     if choice.to is not None:
         others = {key: points for key, points in series.items() if choice.to.selects(key)}
         amounts = [one.value for one in _measured(seen, "increase", others, start)]
-        to = _reduced(choice.to, choice.to_reduce, amounts, "missing", left_out)
+        to = _reduced(choice.to, choice.to_reduce, amounts, "missing")
         seen.proof.setdefault("counted", {})[name] = {"of": value, "to": to}
         if 0 < to < choice.least:
             raise CannotMeasure(f"{to:g} of {choice.to} are too few to say: {choice.least} are needed")
@@ -344,12 +385,11 @@ def _last(points: Sequence[Point]) -> Measured:
     return Measured(windows.RANGES["max"]([points[-1]]))
 
 
-def _reduced(selector: Selector, reduce: Optional[str], values: Sequence[float], absent: str, left_out: int) -> float:
+def _reduced(selector: Selector, reduce: Optional[str], values: Sequence[float], absent: str) -> float:
     if not values:
-        if absent == "zero" and not left_out:
+        if absent == "zero":
             return 0.0
-        more = "; some were left out because there were too many" if left_out else ""
-        raise CannotMeasure(f"no series matches {selector}{more}")
+        raise CannotMeasure(f"no series matches {selector}")
     if reduce is not None:
         return float(REDUCTIONS[reduce](values))
     if len(values) > 1:

@@ -93,8 +93,13 @@ class Window:
     """For each page, when it was read, in order. At most one of them is not after the start of the window."""
     series: dict[Key, list[Point]] = field(default_factory=dict)
     """For each series that was there at one of these looks, a point for each of them. The page is its label ``page``."""
-    left_out: int = 0
-    """Series that were not written because their page had too many."""
+    left_out_of: dict[str, int] = field(default_factory=dict)
+    """For each page that had too many series, how many values were not written."""
+
+    @property
+    def left_out(self) -> int:
+        """Values that were not written because their page had too many series."""
+        return sum(self.left_out_of.values())
 
 
 def write(store: Store, looks: Iterable[Look], keep: Optional[float] = None) -> Written:
@@ -162,7 +167,8 @@ def _read_page(
         first, last = bisect_left(slot.times, lead), bisect_right(slot.times, end)
         if first >= last:
             continue
-        window.left_out += slot.left_out
+        if slot.left_out:
+            window.left_out_of[page] = window.left_out_of.get(page, 0) + slot.left_out
         width = len(slot.series)
         for column, key in enumerate(slot.series):
             if key not in asked:

@@ -193,6 +193,12 @@ def test_a_gauge_over_a_sampling_time(kind: str, value: float) -> None:
     assert seen.measures["value"] == pytest.approx(value)
 
 
+@pytest.mark.parametrize("kind", ["min", "max", "avg"])
+def test_a_gauge_that_was_absent_from_a_reading(kind: str) -> None:
+    seen = _over("m 10\n", "up 1\n", "m 8\n", "m 14\n", "m 15\n", name="m", **{"as": kind})
+    assert "m: the series was not on 1 of 5 pages" in seen.missing["value"]
+
+
 def test_a_gauge_that_only_rises() -> None:
     pages = [f"m {value}\n" for value in (10, 11, 12, 13, 14)]
     seen = _over(*pages, name="m", **{"as": "slope"})

@@ -195,6 +195,67 @@ def test_one_of_two_pages_is_silent(kept: Kept) -> None:
     assert kept.look(page=[r"~.*:4001/.*"], **asked).measures["value"] == 10
 
 
+def test_each_page_that_is_named_must_have_samples(kept: Kept) -> None:
+    kept.each(600, a=float)
+    asked: dict[str, Any] = {"name": "a", "reduce": "sum", "as": "increase"}
+    assert "holds no samples of the page other for spark" in kept.refused(page=[PAGE, "other"], **asked)
+    assert "holds no samples of the page ~.*:4002/.*" in kept.refused(page=["~.*:4001/.*", "~.*:4002/.*"], **asked)
+    for page in ("other", "~.*:4002/.*"):
+        seen = kept.look(labels={"page": page}, absent="zero", **asked)
+        assert f"there are no samples of the page {page}" in seen.missing["value"]
+    # One whose newest sample is older than what is kept has none.
+    kept.each(600, page="old", a=float)
+    kept.now += samples.KEEP + samples.SLOT
+    kept.each(600, a=float)
+    assert kept.look(**asked).measures["value"] == 10
+    assert "holds no samples of the page old for spark" in kept.refused(page=[PAGE, "old"], **asked)
+
+
+def test_few_samples_do_not_show_how_often_it_is_looked_at(kept: Kept) -> None:
+    for ago in (70 * 60, 35 * 60):
+        kept.put(ago, a=1)
+    assert "1 sample in the window do not show how often" in kept.refused(name="a", over="1h")
+    assert kept.look(name="a", over="1h", every="35m").measures["value"] == 1
+
+
+def test_the_newest_sample_may_not_be_old(kept: Kept) -> None:
+    """Not even where little of the window need be covered."""
+    kept.each(600, until=150, a=float)
+    assert "the newest sample of" in kept.look(name="a", coverage="10%").missing["value"]
+    slow = Kept(kept.address.replace("golive", "slow"))
+    slow.each(125 * 60, every=15 * 60, until=35 * 60, a=float)
+    assert "the newest sample is 2100 s old" in slow.look(name="a", over="2h").missing["value"]
+
+
+def test_series_that_did_not_fit_may_be_meant(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(samples, "MOST_SERIES", 1)
+    other = "http://127.0.0.1:4002/metrics"
+    kept.each(600, page=other, errors_total=float)
+    for ago in range(600, -1, -30):
+        kept.put(ago, errors_total__i_0=0, errors_total__i_1=600 - ago)
+    asked: dict[str, Any] = {"name": "errors_total", "reduce": "sum", "as": "increase", "absent": "zero"}
+    seen = kept.look(**asked)
+    why = f"some series of {PAGE} were left out because there were too many, errors_total may be among them"
+    assert seen.missing == {"value": why, "series": why, "resets": why}
+    assert kept.look(page=other, **asked).measures["value"] == 10
+    assert kept.look(labels={"page": other}, **asked).measures["value"] == 10
+    of = {"name": "errors_total", "labels": {"page": other}}
+    asked = {**of, "as": "ratio", "to": {"name": "errors_total", "reduce": "sum"}}
+    assert kept.look(**asked).missing["value"] == why
+
+
+@pytest.mark.parametrize("kind", ["min", "max", "avg"])
+def test_a_gauge_that_is_absent_could_have_had_any_value(kept: Kept, kind: str) -> None:
+    kept.each(600, a=lambda number: 1.0 if number == 20 else None, b=lambda _number: 1.0)
+    assert "the series was not on 9 of 10 pages" in kept.look(name="a", **{"as": kind}).missing["value"]
+    assert kept.look(name="b", **{"as": kind}).measures["value"] == 1
+
+
+def test_resets_are_unknown_where_the_value_is(kept: Kept) -> None:
+    kept.each(120, a=float)
+    assert "cover 40 %" in kept.look(name="a", **{"as": "increase"}).missing["resets"]
+
+
 def test_a_store_without_samples(kept: Kept) -> None:
     error = kept.refused(name="a")
     assert "holds no samples for spark" in error

@@ -124,7 +124,7 @@ def test_gauges(world: tuple[Store, Prometheus], kind: str, query: str) -> None:
     theirs = asked(server, query.format(over=f"{OVER:g}s"))
     compared = 0
     for number, points in ours(store, "g").items():
-        value = windows.measure(kind, windows.over(kind, points, END - OVER)).value
+        value = windows.measure(kind, windows.over(kind, there(points), END - OVER)).value
         assert value == pytest.approx(theirs[number], rel=0.01, abs=1e-9)
         compared += 1
     assert compared == SERIES

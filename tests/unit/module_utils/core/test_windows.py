@@ -173,6 +173,8 @@ def test_what_happened_is_told_beside_the_value() -> None:
             measure(kind, points([None, None]))
         with pytest.raises(CannotMeasure, match="inf"):
             measure(kind, points([1, math.inf]))
+        with pytest.raises(CannotMeasure, match="not on 2 of 3 pages"):
+            measure(kind, points([None, 1, None]))
 
 
 def test_the_sample_before_the_window_counts_for_changes_alone() -> None:
@@ -210,11 +212,27 @@ def test_without_looks_there_is_no_window() -> None:
             coverage(seen, 0, 300)
 
 
+def test_the_usual_pause_is_known_from_five_looks() -> None:
+    for seen in ([-600.0, 1500], [300.0, 1000, 1700, 2400]):
+        with pytest.raises(CannotMeasure, match="do not show how often it is looked at; 5 do, or say every"):
+            coverage(seen, 0, 3600)
+    assert coverage([-600.0, 1500, 3600], 0, 3600, every=2100).share == 1.0
+
+
+def test_an_old_look_says_nothing_about_the_end() -> None:
+    slow = [float(at) for at in range(0, 2301, 460)]
+    assert not coverage(slow, 0, 3000).stale
+    old = coverage(slow, 0, 3400)
+    assert (old.stale, old.gaps, old.age) == (True, 1, 1100)
+    assert old.share == pytest.approx(2300 / 3400)
+    assert not coverage(slow, 0, 3400, every=460).stale
+
+
 @settings(deadline=None)
 @given(st.lists(st.integers(-200, 300), min_size=2, max_size=40, unique=True))
 def test_the_share_is_a_share(at: list[int]) -> None:
     seen = sorted(float(one) for one in at)
-    if seen[-1] <= 0:
+    if sum(one > 0 for one in seen) < 5:
         return
     found = coverage(seen, 0, 300)
     assert 0 <= found.share <= 1
