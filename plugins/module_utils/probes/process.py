@@ -36,6 +36,7 @@ _OF_ONE: Mapping[str, str] = {
     "fds": "count",
     "threads": "count",
 }
+_ENDED = ("zombie", "dead")
 _SUMMED = ("rss", "cpu", "fds", "threads")
 _WORST: Mapping[str, Callable[[Iterable[Any]], Any]] = {
     "state": lambda values: min(values, key=lambda value: _ORDER.index(value) if value in _ORDER else -1),
@@ -104,18 +105,33 @@ class ProcessProbe(Probe):
 
     def look(self, options: Mapping[str, Any], context: Context) -> Observation:
         seen = Observation()
-        ones, looked = _find(options, seen, context)
-        alive = [one for one in ones if one.known["state"] not in ("zombie", "dead")]
-        seen.measures.update(count=len(alive), zombies=len(ones) - len(alive))
+        ones, nameless, looked = _find(options, seen, context)
+        alive = [one for one in ones if one.known["state"] not in _ENDED]
+        seen.measures["count"] = len(alive)
+        if nameless:
+            seen.missing["zombies"] = (
+                f"{_processes(nameless)} ended and {'was' if nameless == 1 else 'were'} not waited for, without a command line "
+                "that could be searched; say name, user or pidfile instead of pattern"
+            )
+        else:
+            seen.measures["zombies"] = len(ones) - len(alive)
         seen.proof.update({"processes": looked, "pids": [one.pid for one in ones[:_SHOWN]]})
-        for one in ones:
+        for one in alive:
             _describe(one)
         if options["over"] is not None:
-            _cpu(ones, options["over"], context)
+            _cpu(alive, options["over"], context)
         for name in self.measures_for(options):
             if name in _OF_ONE:
-                _reduced(seen, name, ones, options["reduce"])
+                _reduced(seen, name, ones if name == "state" else alive, options["reduce"])
+                if ones and not alive and name in seen.missing:
+                    seen.missing[name] = (
+                        f"none is alive: {_processes(len(ones))} ended and {'was' if len(ones) == 1 else 'were'} not waited for"
+                    )
         return seen
+
+
+def _processes(number: int) -> str:
+    return f"{number} process{'' if number == 1 else 'es'}"
 
 
 def _reduced(seen: Observation, name: str, ones: Sequence[One], reduce: Optional[str]) -> None:
@@ -158,8 +174,9 @@ def _ancestors() -> set[int]:
     return found
 
 
-def _find(options: Mapping[str, Any], seen: Observation, context: Context) -> tuple[list[One], int]:
-    """The processes that are meant, and how many were looked at. Raises ProbeError when some could not be."""
+def _find(options: Mapping[str, Any], seen: Observation, context: Context) -> tuple[list[One], int, int]:
+    """The processes that are meant; how many have ended and may be meant, because the kernel has dropped their command line;
+    and how many were looked at. Raises ProbeError when some could not be."""
     wanted_uid = _uid(options["user"])
     wanted_pid = _pid_of(options["pidfile"], seen) if options["pidfile"] is not None else None
     own = _ancestors()
@@ -170,7 +187,7 @@ def _find(options: Mapping[str, Any], seen: Observation, context: Context) -> tu
         raise ProbeError(f"the processes of this host are hidden or not to be had: {error.strerror or error}") from error
     hertz = os.sysconf("SC_CLK_TCK")
     found: list[One] = []
-    looked = hidden = 0
+    looked = hidden = nameless = 0
     for pid in pids:
         if context.over():
             raise ProbeError(f"the time ran out after {looked} of {len(pids)} processes")
@@ -186,6 +203,7 @@ def _find(options: Mapping[str, Any], seen: Observation, context: Context) -> tu
             if options["pattern"] is not None:
                 line = _read(f"{pid}/cmdline").replace(b"\0", b" ").decode("utf-8", "replace").strip()
                 if not options["pattern"].search(line):
+                    nameless += not line and _STATES.get(fields[0]) in _ENDED
                     continue
             one = One(pid, int(fields[19]) / hertz)
             one.known["state"] = _STATES.get(fields[0], fields[0])
@@ -201,7 +219,7 @@ def _find(options: Mapping[str, Any], seen: Observation, context: Context) -> tu
         raise ProbeError(f"{hidden} processes of other users are hidden from this one")
     if wanted_pid is not None:
         found = [one for one in found if _is_of_pidfile(one, options["pidfile"], seen, context)]
-    return found, max(looked, 1)
+    return found, nameless, max(looked, 1)
 
 
 def _uid(user: Union[str, int, None]) -> Optional[int]:
@@ -260,6 +278,19 @@ def _describe(one: One) -> None:
         one.unknown["fds"] = "its open files are hidden from this user"
     except OSError:
         one.unknown["fds"] = "it has ended"
+    if _has_ended(one):
+        for name in ("uptime", "rss", "fds", "threads"):
+            one.known.pop(name, None)
+            one.unknown[name] = "it has ended"
+
+
+def _has_ended(one: One) -> bool:
+    """Whether it is not there any more, or only as a zombie, which has no memory and no files."""
+    try:
+        fields = _stat(one.pid)[1]
+        return _STATES.get(fields[0]) in _ENDED or int(fields[19]) / os.sysconf("SC_CLK_TCK") != one.started
+    except (OSError, IndexError, ValueError):
+        return True
 
 
 def _cpu(ones: Sequence[One], over: float, context: Context) -> None:
@@ -282,7 +313,7 @@ def _cpu(ones: Sequence[One], over: float, context: Context) -> None:
             continue
         try:
             fields = _stat(one.pid)[1]
-            if int(fields[19]) / hertz != one.started:
+            if int(fields[19]) / hertz != one.started or _STATES.get(fields[0]) in _ENDED:
                 raise ProcessLookupError
         except (OSError, IndexError, ValueError):
             one.unknown["cpu"] = "it ended while its CPU was measured"
