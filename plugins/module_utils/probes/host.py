@@ -277,9 +277,14 @@ def _peer(seen: Observation, peer: tuple[str, int], samples: int, context: Conte
         seen.proof["peer_error"] = f"{host}:{port}: {errors[-1]}"
     if not times:
         raise ProbeError(f"{host}:{port}: {errors[-1]}")
-    seen.measures["peer_latency"] = statistics.median(times)
+    # A connection that was not opened counts as the slowest.
+    everything = [*times, *([float("inf")] * len(errors))]
+    seen.measures["peer_latency"] = statistics.median(everything)
+    if seen.measures["peer_latency"] == float("inf"):
+        del seen.measures["peer_latency"]
+        seen.missing["peer_latency"] = f"{len(errors)} of {tried} connections were not opened"
     with contextlib.suppress(percentiles.TooFew):
-        seen.measures["peer_p95"] = percentiles.percentile([*times, *([float("inf")] * len(errors))], 95)
+        seen.measures["peer_p95"] = percentiles.percentile(everything, 95)
     if seen.measures.get("peer_p95") == float("inf"):
         del seen.measures["peer_p95"]
     if "peer_p95" not in seen.measures:

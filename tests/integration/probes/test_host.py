@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.golive.cutover.plugins.module_utils.probes import host
+from ansible_collections.golive.cutover.plugins.module_utils.probes import _net, host
 from ansible_collections.golive.cutover.plugins.module_utils.probes.host import HostProbe
 from tests.integration.probes.looking import look, mistakes, refused
 
@@ -205,6 +205,26 @@ def test_a_peer_that_refuses(free_port: Callable[[], int]) -> None:
     seen = look(PROBE, peer=f"127.0.0.1:{free_port()}")
     assert seen.measures["peer_errors"] == 1
     assert "connection refused" in seen.missing["peer_latency"]
+
+
+@pytest.mark.parametrize(("opened", "there"), [(1, False), (10, False), (11, True)])
+def test_a_connection_that_is_refused_counts_as_the_slowest(
+    redis_server: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, opened: int, there: bool
+) -> None:
+    server = redis_server()
+    connect, tried = _net.connect, iter(range(20))
+
+    def some(*given: Any) -> Any:
+        if next(tried) < opened:
+            return connect(*given)
+        raise ConnectionRefusedError(111, "Connection refused")
+
+    monkeypatch.setattr(_net, "connect", some)
+    seen = look(PROBE, peer=f"127.0.0.1:{server.port}")
+    assert seen.measures["peer_errors"] == (20 - opened) / 20
+    assert ("peer_latency" in seen.measures) is there
+    for name in ("peer_p95", *(() if there else ("peer_latency",))):
+        assert seen.missing[name] == f"{20 - opened} of 20 connections were not opened"
 
 
 def test_a_peer_that_is_silent() -> None:
