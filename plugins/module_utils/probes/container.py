@@ -73,7 +73,8 @@ class One:
 class ContainerProbe(Probe):
     """Asks the engine for the containers that are meant.
 
-    Counts are over all of them; what belongs to one container is only had from several when ``reduce`` says how.
+    Counts are over all of them; how many are ill is only known when all that are meant are there. What belongs to one container
+    is only had from several when ``reduce`` says how.
     """
 
     name = "container"
@@ -114,11 +115,15 @@ class ContainerProbe(Probe):
                 "total": len(ones),
                 "running": states.count("running"),
                 "healthy": healths.count("healthy"),
-                "unhealthy": healths.count("unhealthy"),
-                "restarting": states.count("restarting"),
             },
             proof={"containers": len(ones)},
         )
+        # Of what is not there nobody can say that it is not ill.
+        for name, number in (("unhealthy", healths.count("unhealthy")), ("restarting", states.count("restarting"))):
+            if absent:
+                seen.missing[name] = absent[0]
+            else:
+                seen.measures[name] = number
         if absent:
             seen.proof["absent"] = absent
         seen.proof["seen"] = {

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import secrets
 import subprocess
@@ -17,6 +18,7 @@ import pytest
 
 from ansible_collections.golive.cutover.plugins.module_utils.core.checks import read_checks
 from ansible_collections.golive.cutover.plugins.module_utils.core.runner import run_checks
+from ansible_collections.golive.cutover.plugins.module_utils.probes import _docker
 from ansible_collections.golive.cutover.plugins.module_utils.probes.base import Observation
 from ansible_collections.golive.cutover.plugins.module_utils.probes.container import ContainerProbe
 from ansible_collections.golive.cutover.plugins.module_utils.probes.registry import PROBES
@@ -157,12 +159,15 @@ class TestContainers:
         name = yard.run("a")
         seen = yard.look(name=[name, "nobody"], reduce="worst")
         assert seen.measures["running"] == 1 and seen.measures["total"] == 1
-        assert seen.missing["restarts"] == "there is no container nobody"
+        for measure in ("restarts", "unhealthy", "restarting"):
+            assert seen.missing[measure] == "there is no container nobody"
         seen = yard.look(project=yard.key, service=["app", "web"], reduce="worst")
         assert "no container of the service web" in seen.missing["state"]
         seen = yard.look(project="nothing-like-it")
         assert seen.measures["total"] == 0
-        assert "there is no container of the project" in seen.missing["state"]
+        assert (seen.measures["running"], seen.measures["healthy"]) == (0, 0)
+        for measure in ("state", "unhealthy", "restarting"):
+            assert "there is no container of the project" in seen.missing[measure]
         checks = [
             {
                 "id": "C",
@@ -188,6 +193,27 @@ class TestContainers:
     def test_the_environment_of_a_container_is_not_shown(self, yard: Yard, canary: str) -> None:
         name = yard.run("secret", "--env", f"TOKEN={canary}")
         assert canary not in str(yard.look(name=name))
+
+
+@pytest.mark.parametrize("raw", [{"project": "shpo"}, {"name": "nobody"}, {"label": {"a": "b"}}])
+def test_what_is_not_there_is_not_known_to_be_well(raw: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stand-in for an engine without containers."""
+    from docker import errors
+
+    class Empty:
+        def containers(self, **_filters: Any) -> list[dict[str, Any]]:
+            return []
+
+        def inspect_container(self, identity: str) -> dict[str, Any]:
+            raise errors.NotFound(identity)
+
+    monkeypatch.setattr(_docker, "engine", lambda *_given: contextlib.nullcontext(Empty()))
+    seen = look(PROBE, **raw)
+    assert seen.measures == {"total": 0, "running": 0, "healthy": 0}
+    for name in ("unhealthy", "restarting", "restarts"):
+        assert seen.missing[name].startswith("there is no container")
+    checks = [{"id": "C", "container": raw, "expect": {"unhealthy": "== 0", "restarting": "== 0"}}]
+    assert run_checks(read_checks(checks, PROBES, {}), PROBES)[0]["status"] == "inconclusive"
 
 
 # -- engines that are none ---------------------------------------------------------------------------------------------
