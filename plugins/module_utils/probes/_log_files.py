@@ -26,8 +26,11 @@ LONGEST_LINE = 65536
 """Bytes of a line that are looked at."""
 _STEP = 65536
 """Bytes before the place that bisection finds, which are read too: neighbouring lines may be out of order."""
+_LEAD = re.compile(rb"\A(?:\xef\xbb\xbf)?(?:<\d{1,3}>(?:\d )?)?[\[(\"']{0,2}")
+"""What may stand before the time of a line: the priority that syslog gives, a bracket, a quote. Nothing else: a time further on is
+of what the line tells about."""
 _ISO = re.compile(rb"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:[.,](\d{1,9}))?\s?(Z|UTC|[+-]\d\d:?\d\d)?")
-_EPOCH = re.compile(rb"\d{10}(?:\d{3})?(?:\.\d+)?")
+_EPOCH = re.compile(rb"\d{10}(?:\d{3})?(?:\.\d+)?(?!\d)")
 
 Clock = Callable[[bytes], Optional[float]]
 """Reads the time of a line in Unix seconds; None when it has none, as the lines of a stack trace."""
@@ -36,7 +39,7 @@ Clock = Callable[[bytes], Optional[float]]
 def clock(form: str, where: Optional[str], local: bool) -> Clock:
     """The reader of times in a format: ``iso``, ``epoch`` (seconds or milliseconds), or a format of strptime.
 
-    ``where``: a regular expression whose one group is the time; without it the time is searched near the start of the line.
+    ``where``: a regular expression whose one group begins with the time; without it the line does.
     """
     place = re.compile(where.encode()) if where is not None else None
 
@@ -46,17 +49,14 @@ def clock(form: str, where: Optional[str], local: bool) -> Clock:
             found = place.search(line)
             if found is None or found.group(1) is None:
                 return None
-            text = found.group(1)
+            text = found.group(1).lstrip()
+        text = _LEAD.sub(b"", text)
         try:
             if form == "iso":
                 return _iso(text, local)
             if form == "epoch":
-                number = _EPOCH.search(text)
-                if number is None:
-                    return None
-                value = float(number.group())
-                return value / 1000 if value >= 1e11 else value
-            return _strptime(text.decode("utf-8", "replace").lstrip("[ "), form, local)
+                return _epoch(text)
+            return _strptime(text.decode("utf-8", "replace"), form, local)
         except (ValueError, OverflowError, OSError):
             return None
 
@@ -64,7 +64,7 @@ def clock(form: str, where: Optional[str], local: bool) -> Clock:
 
 
 def _iso(text: bytes, local: bool) -> Optional[float]:
-    found = _ISO.search(text)
+    found = _ISO.match(text)
     if found is None:
         return None
     day, hour, fraction, zone = (None if part is None else part.decode() for part in found.groups())
@@ -77,6 +77,14 @@ def _iso(text: bytes, local: bool) -> Optional[float]:
     sign = -1 if zone[0] == "-" else 1
     shift = datetime.timedelta(hours=int(zone[1:3]), minutes=int(zone[-2:]))
     return moment.replace(tzinfo=datetime.timezone(sign * shift)).timestamp() + seconds
+
+
+def _epoch(text: bytes) -> Optional[float]:
+    found = _EPOCH.match(text)
+    if found is None:
+        return None
+    value = float(found.group())
+    return value / 1000 if value >= 1e11 else value
 
 
 def _strptime(text: str, form: str, local: bool) -> Optional[float]:
@@ -156,20 +164,28 @@ def _opened(part: Part) -> Iterator[IO[bytes]]:
 
 
 class Limit:
-    """How many bytes may still be read, and whether it was too little; shared by all files of a look."""
+    """How many bytes may still be read, and whether the time is over; shared by all files of a look."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, over: Callable[[], bool] = lambda: False) -> None:
         self.size = size
         self.read = 0
+        self._over = over
 
     def take(self, count: int) -> None:
+        """Note what was read. Raises TooMuch and OutOfTime."""
         self.read += count
         if self.read > self.size:
             raise TooMuch
+        if self._over():
+            raise OutOfTime
 
 
 class TooMuch(Exception):
     """The lines of the window are more bytes than may be read."""
+
+
+class OutOfTime(Exception):
+    """The time was over before all lines of the window were read."""
 
 
 def _lines(file: IO[bytes], limit: Limit) -> Iterator[bytes]:
@@ -189,20 +205,20 @@ def since(part: Part, begin: float, when: Clock, limit: Limit) -> Iterator[tuple
     """Lines with their times, from a little before ``begin``; a line without a time has None."""
     with _opened(part) as file:
         if not part.packed:
-            place = _place(file, part.size, begin, when)
+            place = _place(file, part.size, begin, when, limit)
             file.seek(max(place - _STEP, 0))
             if file.tell():
-                file.readline(LONGEST_LINE * 16)
+                limit.take(len(file.readline(LONGEST_LINE * 16)))
         for line in _lines(file, limit):
             yield when(line), line
 
 
-def _place(file: IO[bytes], size: int, begin: float, when: Clock) -> int:
+def _place(file: IO[bytes], size: int, begin: float, when: Clock, limit: Limit) -> int:
     """Where in a file lines from a time on begin, to within a step."""
     low, high = 0, size
     while high - low > _STEP:
         middle = (low + high) // 2
-        at = _next_time(file, middle, high, when)
+        at = _next_time(file, middle, high, when, limit)
         if at is None or at >= begin:
             high = middle
         else:
@@ -210,12 +226,13 @@ def _place(file: IO[bytes], size: int, begin: float, when: Clock) -> int:
     return low
 
 
-def _next_time(file: IO[bytes], place: int, end: int, when: Clock) -> Optional[float]:
+def _next_time(file: IO[bytes], place: int, end: int, when: Clock, limit: Limit) -> Optional[float]:
     """The time of the first line with one behind a place."""
     file.seek(place)
-    file.readline(LONGEST_LINE * 16)
+    limit.take(len(file.readline(LONGEST_LINE * 16)))
     while file.tell() < end:
         line = file.readline(LONGEST_LINE)
+        limit.take(len(line))
         if not line:
             return None
         at = when(line)

@@ -9,6 +9,7 @@ only when there are lines, and when they reach back as far as was asked; otherwi
 from __future__ import annotations
 
 import datetime
+import itertools
 import json
 import os
 import re
@@ -31,6 +32,8 @@ MOST_MATCHES = 200_000
 """Times of matches of one pattern that are kept, of all logs together."""
 _BEAT = 500
 """Lines between two looks at the clock."""
+_DISORDER = 60.0
+"""Seconds by which neighbouring lines may be out of order before their times are not believed."""
 _FAMILIES: Mapping[str, str] = {"count": "count", "sources": "count", "gap": "time", "age": "time"}
 
 
@@ -75,6 +78,8 @@ def _timestamp(value: Any) -> str:
     form = opt.text(value)
     if form not in ("iso", "epoch") and "%" not in form:
         raise ValueError(f"expected iso, epoch, or a format such as %d/%b/%Y:%H:%M:%S %z, got {form!r}")
+    if "%" in form and not re.search("%[YyGcx]", form):
+        raise ValueError(f"{form!r} has no year, so its times would all be of long ago; use tail instead of since")
     return form
 
 
@@ -129,14 +134,18 @@ class Line(NamedTuple):
 
 @dataclass
 class Source:
-    """One log: what to read, and in the end how far back it is known to reach."""
+    """One log: what to read, and in the end how far back it reaches, and whether that is far enough."""
 
     name: str
     read: Callable[[], Iterator[Line]]
     lines: int = 0
     covered: Optional[float] = None
     """From when on all lines were there to be read; None when nobody knows."""
+    whole: bool = False
+    """Whether it is proven that it had no line in that time before ``covered``."""
     note: str = ""
+    doubt: str = ""
+    """Why its lines are no evidence, however far they reach."""
 
 
 @dataclass
@@ -162,7 +171,7 @@ class LogProbe(Probe):
         "timestamp": Option(
             _timestamp, "how the lines of a file tell the time: iso, epoch, or a format of strptime", default="iso"
         ),
-        "where": Option(_where, "regular expression whose one group is the time; else it is searched at the start of the line"),
+        "where": Option(_where, "regular expression whose one group is the time; else the line begins with it"),
         "zone": Option(opt.choice("utc", "local"), "zone of times without one", default="utc"),
         "quiet": Option(
             opt.flag, "a log without a line in that time counts as silent, where it is known to reach back", default=False
@@ -207,7 +216,7 @@ class LogProbe(Probe):
         begin = since.timestamp() if isinstance(since, datetime.datetime) else now - since
         if begin >= now:
             raise ProbeError("the time under since is not over yet")
-        limit = _log_files.Limit(options["max_bytes"])
+        limit = _log_files.Limit(options["max_bytes"], context.over)
         if options["container"]:
             with _docker.engine(options["container"], context) as client:
                 sources = _of_containers(options, client, begin, limit, context)
@@ -218,24 +227,33 @@ class LogProbe(Probe):
             else:
                 sources = [_of_file(path, options, begin, limit) for path in options["file"]]
             why = _search(options, sources, matches, begin, limit, context)
-        seen.proof.update({"lines": sum(one.lines for one in sources), "bytes": limit.read, "window": round(now - begin, 3)})
+        seen.proof.update({"lines": sum(one.lines for one in sources), "bytes": limit.read})
+        seen.proof["window"] = 0.0 if why else round(_window(sources, begin, now), 3)
         if len(sources) > 1:
             seen.proof["lines_of"] = {one.name: one.lines for one in sources}
         notes = [f"{one.name}: {one.note}" for one in sources if one.note]
         if notes:
             seen.proof["notes"] = notes
         seen.measures["lines"] = seen.proof["lines"]
-        reached = [one.covered for one in sources if one.covered is not None]
-        _judge(seen, matches, max([begin, *reached]), now, why or _uncovered(options, sources, begin, now))
+        first = min((one.covered for one in sources if one.covered is not None), default=begin)
+        _judge(seen, matches, max(begin, first), now, why or _uncovered(options, sources, begin, now))
         return seen
+
+
+def _window(sources: Sequence[Source], begin: float, now: float) -> float:
+    """Seconds before now of which all lines of all logs were there to be read."""
+    reached = [now if one.covered is None else one.covered for one in sources]
+    return max(now - max([begin, *reached]), 0.0)
 
 
 def _uncovered(options: Mapping[str, Any], sources: Sequence[Source], begin: float, now: float) -> Optional[str]:
     """Why the lines do not prove what did not happen, if they do not."""
     for one in sources:
+        if one.doubt:
+            return f"{one.name}: {one.doubt}"
         if not one.lines and not options["quiet"]:
             return f"{one.name} has no line in the last {units.show(round(now - begin), 'time')}"
-        if one.covered is None:
+        if not one.whole:
             return f"{one.name} does not reach back {units.show(round(now - begin), 'time')}{': ' + one.note if one.note else ''}"
     return None
 
@@ -261,6 +279,8 @@ def _search(
         except _log_files.TooMuch:
             size = units.show(limit.size, "size")
             return f"there is more than {size} to read; raise max_bytes, or shorten since"
+        except _log_files.OutOfTime:
+            return f"the time ran out after {source.lines} lines of {source.name}"
     return None
 
 
@@ -334,37 +354,41 @@ def _of_file(path: str, options: Mapping[str, Any], begin: float, limit: _log_fi
     source = Source(path, lambda: iter(()))
 
     def read() -> Iterator[Line]:
-        found = _log_files.parts(path)
-        needed = [found[0]]
-        for part in found[1:]:
-            if part.changed < begin:
-                source.covered = begin  # all of it is older, so nothing is missing between it and the rest
-                break
-            needed.append(part)
-        timed = untimed = 0
+        own, *older = _log_files.parts(path)
+        # What was last written before that time has no line of it, and proves nothing either: it may be left from long ago.
+        needed = [own, *itertools.takewhile(lambda part: part.changed >= begin, older)]
+        latest: Optional[float] = None
+        before = behind = 0  # lines without a time: before the first that tells one, and behind the last
         for part in reversed(needed):
-            latest: Optional[float] = None
             for at, raw in _log_files.since(part, begin, when, limit):
                 if at is None:
-                    untimed += 1
-                    at = latest  # belongs to the line before, as in a stack trace
+                    if latest is None:
+                        before += 1
+                        continue
+                    behind += 1  # and it belongs to the line before, as in a stack trace
                 else:
-                    timed += 1
-                    latest = at
+                    behind = 0
                     if at < begin:
-                        source.covered = begin
-                    elif source.covered is None and part is needed[-1] and len(needed) == 1:
-                        source.covered = at  # the log begins here, and nothing was rotated away from it
-                        source.note = "begins within that time"
-                if at is not None:
-                    yield Line(at, raw.decode("utf-8", "replace").rstrip("\r\n"))
-        if untimed and not timed:
+                        source.covered, source.whole = begin, True
+                        if latest is not None and latest >= begin and at < begin - _DISORDER:
+                            source.doubt = "its times go back, to before that time"
+                    elif latest is None:
+                        source.covered = at
+                        if before:
+                            source.doubt = f"{before} lines before its first line with a time tell none"
+                    latest = at
+                yield Line(latest, raw.decode("utf-8", "replace").rstrip("\r\n"))
+        if latest is None and before:
             raise ProbeError(f"no line of {path} tells the time as {options['timestamp']}; say timestamp and where, or tail")
-        if source.covered is None and len(needed) == 1 and not needed[0].size:
-            source.covered = begin
-            source.note = "is empty"
-        if len(needed) > 1:
-            source.note = source.note or f"{len(needed)} files"
+        if latest is None and own.changed < begin:
+            source.covered, source.whole = begin, True
+            source.note = "is empty, and was in all that time"
+        elif behind and not source.doubt and latest is not None and latest < begin <= own.changed:
+            source.doubt = f"its last {behind} lines tell no time, and it was written to in that time"
+        if not source.whole:
+            source.note = "nothing older is left of it"
+        elif len(needed) > 1:
+            source.note = f"{len(needed)} files"
 
     source.read = read
     return source
@@ -373,9 +397,14 @@ def _of_file(path: str, options: Mapping[str, Any], begin: float, limit: _log_fi
 # -- journal -----------------------------------------------------------------------------------------------------------
 
 
+_OF_SYSTEM = ("_PID=1", "+", "_TRANSPORT=kernel")
+"""What only those see who may read the journal of the system. Others are shown their own entries, without a word about it."""
+
+
 def _of_journal(journal: Mapping[str, Any], begin: float, limit: _log_files.Limit, context: Context) -> Source:
     where = ["--directory", journal["directory"]] if journal["directory"] else []
-    line = ["journalctl", *where, "--quiet", "--no-pager", "--output=json", "--output-fields=MESSAGE,__REALTIME_TIMESTAMP"]
+    # Without --all the JSON has null for a message of more than 4096 bytes.
+    line = ["journalctl", *where, "--quiet", "--no-pager", "--all", "--output=json", "--output-fields=MESSAGE,__REALTIME_TIMESTAMP"]
     chosen = []
     if journal["unit"] is not None:
         chosen.append(f"--unit={journal['unit']}")
@@ -384,19 +413,30 @@ def _of_journal(journal: Mapping[str, Any], begin: float, limit: _log_files.Limi
     source = Source(journal["unit"] or journal["identifier"], lambda: iter(()))
 
     def read() -> Iterator[Line]:
-        before = list(_entries([*line, "--reverse", "--lines=1", f"--until=@{begin:.6f}"], _log_files.Limit(10_000_000), context))
-        if before:
-            source.covered = begin
+        def of_system(*more: str) -> bool:
+            return any(_entries([*line, "--reverse", "--lines=1", *more, *_OF_SYSTEM], _log_files.Limit(10_000_000), context))
+
+        if of_system(f"--until=@{begin:.6f}"):
+            source.covered, source.whole = begin, True
+        elif of_system():
+            source.note = "the journal has no older entry of the system"
         else:
-            source.note = "the journal has no older entry of anybody"
-        yield from _entries([*line, *chosen, f"--since=@{begin:.6f}"], limit, context)
+            source.doubt = "no entry of the system can be seen in the journal; its reader needs the group systemd-journal"
+        for at, message in _entries([*line, *chosen, f"--since=@{begin:.6f}"], limit, context):
+            text = _text(message)
+            if text is None:
+                source.doubt = "the message of an entry cannot be read"
+            yield Line(at, text or "")
 
     source.read = read
     return source
 
 
-def _entries(line: Sequence[str], limit: _log_files.Limit, context: Context) -> Iterator[Line]:
-    """Entries of the journal as they come. Raises ProbeError when journalctl fails or does not end."""
+def _entries(line: Sequence[str], limit: _log_files.Limit, context: Context) -> Iterator[tuple[float, Any]]:
+    """Entries of the journal as they come: when, in Unix seconds, and the message as it stands in JSON.
+
+    Raises ProbeError when journalctl fails or does not end.
+    """
     try:
         process = commands.start(line, own_group=True)
     except OSError as error:
@@ -439,7 +479,7 @@ def _entries(line: Sequence[str], limit: _log_files.Limit, context: Context) -> 
                 stream.close()
 
 
-def _entry(raw: bytes) -> Iterator[Line]:
+def _entry(raw: bytes) -> Iterator[tuple[float, Any]]:
     if not raw.strip():
         return
     try:
@@ -447,10 +487,13 @@ def _entry(raw: bytes) -> Iterator[Line]:
         at = int(entry["__REALTIME_TIMESTAMP"]) / 1e6
     except (ValueError, KeyError, TypeError):
         raise ProbeError("journalctl wrote something that is no entry") from None
-    message = entry.get("MESSAGE")
+    yield at, entry.get("MESSAGE", "")  # some entries have none, and so nothing that could match
+
+
+def _text(message: Any) -> Optional[str]:
     if isinstance(message, list) and all(isinstance(one, int) and 0 <= one < 256 for one in message):
-        message = bytes(message).decode("utf-8", "replace")  # what is not text is told byte by byte
-    yield Line(at, message if isinstance(message, str) else "")
+        return bytes(message).decode("utf-8", "replace")  # what is not text is told byte by byte
+    return message if isinstance(message, str) else None
 
 
 # -- containers --------------------------------------------------------------------------------------------------------
@@ -472,13 +515,18 @@ def _of_container(raw: Mapping[str, Any], client: Any, begin: float, limit: _log
         settings = (raw.get("HostConfig") or {}).get("LogConfig") or {}
         created = _docker.moment(raw.get("Created"))
         older = client.logs(raw["Id"], timestamps=True, tail=1, until=begin)
+        driver = settings.get("Type") or "unknown"
         if older:
-            source.covered = begin
+            source.covered, source.whole = begin, True
+        elif driver != "json-file":
+            source.note = f"the driver {driver} may drop what is old, and nothing older is left"
         elif (settings.get("Config") or {}).get("max-size"):
             source.note = "its log is cut at a size, and nothing older is left"
+        elif created is None:
+            source.note = "the engine does not tell when it was created, and nothing older is left"
         else:
-            source.covered = max(begin, created or begin)
-            source.note = "was created within that time" if created and created > begin else ""
+            source.covered, source.whole = max(begin, created), True
+            source.note = "was created within that time" if created > begin else ""
         rest = b""
         for piece in client.logs(raw["Id"], timestamps=True, stream=True, follow=False, since=begin):
             limit.take(len(piece))

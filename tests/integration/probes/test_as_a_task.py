@@ -24,7 +24,7 @@ def test_each_gives_a_verdict_in_a_task(
     link = sqlite3.connect(database)
     link.close()
     log = tmp_path / "app.log"
-    log.write_text("1700000000 became leader\n")
+    log.write_text("1690000000 started\n1700000000 became leader\n")
     nobody = f"http://127.0.0.1:{free_port()}"
     checks: list[dict[str, Any]] = [
         {"id": "host", "host": {"over": "100ms", "path": str(tmp_path)}, "expect": {"cores": ">= 1", "disk_free": "> 0B"}},

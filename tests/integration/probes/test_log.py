@@ -81,7 +81,7 @@ def test_matches_since_a_time(log: Path) -> None:
 
 
 def test_a_heartbeat_that_stopped_has_a_gap_until_now(log: Path) -> None:
-    log.write_text(lines(*((600 - 30 * n + 10, "heartbeat") for n in range(1, 10)), (1, "still alive")))
+    log.write_text(lines((700, "start"), *((600 - 30 * n + 10, "heartbeat") for n in range(1, 10)), (1, "still alive")))
     seen = ask(log)
     assert seen.measures["gap.beat"] == pytest.approx(340, abs=2)
 
@@ -136,17 +136,31 @@ def test_no_line_in_the_window(log: Path) -> None:
 
 
 def test_an_empty_log(log: Path) -> None:
+    """Nothing was written to it since before the window, or it was made or cut in the window, which is no evidence."""
     log.touch()
     assert "has no line" in ask(log).missing["count.beat"]
+    fresh = ask(log, quiet=True)
+    assert "nothing older is left" in fresh.missing["count.beat"] and fresh.proof["window"] == 0
+    os.utime(log, (time.time() - 700, time.time() - 700))
     assert ask(log, quiet=True).measures["count.beat"] == 0
 
 
-def test_a_log_that_begins_in_the_window_is_whole(log: Path) -> None:
+def test_a_log_that_begins_in_the_window_may_have_been_longer(log: Path) -> None:
+    """What was before may have been moved to another directory, or cut off."""
     log.write_text(lines((60, "start"), (30, "heartbeat")))
     seen = ask(log, patterns={"beat": "heartbeat", "error": "ERROR"})
-    assert (seen.measures["count.beat"], seen.measures["count.error"]) == (1, 0)
-    assert seen.measures["gap.beat"] == pytest.approx(30, abs=2)
-    assert "begins within that time" in seen.proof["notes"][0]
+    assert "does not reach back 600 s: nothing older is left" in seen.missing["count.error"]
+    assert seen.proof["window"] == pytest.approx(60, abs=2)
+    assert ask(log, since="50s").measures["count.beat"] == 1
+
+
+@pytest.mark.parametrize("name", ["app.log.1", "app.log.1.zst", "app.log.old", "app-20200101.log"])
+def test_a_file_left_from_long_ago_does_not_prove_what_came_after_it(log: Path, name: str) -> None:
+    log.write_text(lines((60, "start")))
+    old = log.with_name(name)
+    old.write_text(lines((90_000, "x")))
+    os.utime(old, (time.time() - 90_000, time.time() - 90_000))
+    assert "does not reach back" in ask(log).missing["count.beat"]
 
 
 def test_rotated_files_that_do_not_reach_back(log: Path) -> None:
@@ -162,6 +176,46 @@ def test_rotated_files_that_do_not_reach_back(log: Path) -> None:
 def test_lines_that_do_not_tell_the_time(log: Path) -> None:
     log.write_text("heartbeat\n" * 10)
     assert "tells the time as iso" in refused(PROBE, file=str(log), since="1m", patterns={"a": "x"})
+
+
+def test_a_time_within_a_line_is_not_its_time(log: Path) -> None:
+    """An error log of nginx, read with the default: its lines tell the time in another way, and a request tells of one."""
+    error = "2026/01/31 22:00:00 [error] 1#1: upstream timed out\n"
+    asked = f'2026/01/31 22:00:00 [info] 1#1: "GET /x?from={stamp(60)} HTTP/1.1"\n'
+    log.write_text(error * 50 + asked)
+    assert "tells the time as iso" in refused(PROBE, file=str(log), since="1h", patterns={"error": r"\[error\]"}, quiet=True)
+
+
+def test_a_line_that_goes_on_belongs_to_the_line_before(log: Path) -> None:
+    log.write_text(
+        lines((700, "x"), (60, "failed"))
+        + "  ERROR: order of 2020-01-01T00:00:00Z is gone\n  ERROR again\nERROR 2020-01-01 00:00:00\n"
+        + lines((30, "x"))
+    )
+    assert ask(log, patterns={"error": "ERROR"}).measures["count.error"] == 3
+
+
+def test_lines_before_the_first_time(log: Path) -> None:
+    """They are of no known time; when the first that tells one is older than the window, so are they."""
+    log.write_text("ERROR\n" * 50 + lines((60, "x")))
+    seen = ask(log, patterns={"error": "ERROR"})
+    assert "50 lines before its first line with a time" in seen.missing["count.error"]
+    log.write_text("ERROR\n" * 50 + lines((700, "x"), (60, "x")))
+    assert ask(log, patterns={"error": "ERROR"}).measures["count.error"] == 0
+
+
+def test_last_lines_without_a_time(log: Path) -> None:
+    """A trace of long ago is old when nobody wrote since; else what was written since may be just these lines."""
+    log.write_text(lines((5000, "x")) + "ERROR\n" * 50)
+    seen = ask(log, patterns={"error": "ERROR"}, quiet=True)
+    assert "its last 50 lines tell no time" in seen.missing["count.error"]
+    os.utime(log, (time.time() - 4990, time.time() - 4990))
+    assert ask(log, patterns={"error": "ERROR"}, quiet=True).measures["count.error"] == 0
+
+
+def test_lines_of_another_time_in_between(log: Path) -> None:
+    log.write_text(lines((700, "x"), (60, "rows:")) + "2020-01-01 00:00:00 | ERROR\n  ERROR\n")
+    assert "its times go back" in ask(log, patterns={"error": "ERROR"}).missing["count.error"]
 
 
 def test_a_match_from_the_future(log: Path) -> None:
@@ -187,6 +241,26 @@ def test_the_time_that_runs_out(log: Path) -> None:
 # -- rotation ----------------------------------------------------------------------------------------------------------
 
 
+def test_the_search_of_the_begin_is_bounded_too(log: Path) -> None:
+    """A large log of which no line tells the time: neither more than may be read is read, nor longer than may be."""
+    log.write_bytes(b"no time here\n" * 6_000_000)
+    part = _log_files.parts(str(log))[0]
+    read = 0
+
+    def when(line: bytes) -> None:
+        nonlocal read
+        read += len(line)
+
+    with pytest.raises(_log_files.TooMuch):
+        list(_log_files.since(part, 0.0, when, _log_files.Limit(100_000)))
+    assert read <= 100_000
+    with pytest.raises(_log_files.OutOfTime):
+        list(_log_files.since(part, 0.0, when, _log_files.Limit(10**9, lambda: read > 150_000)))
+    assert read <= 151_000
+    seen = ask(log, timeout=0.2)
+    assert "the time ran out" in seen.missing["count.beat"] and seen.proof["window"] == 0
+
+
 @pytest.mark.parametrize(
     "names",
     [("app.log.1", "app.log.2.gz"), ("app.log-20260101", "app.log-20251231.gz"), ("app-2026-01-02.log", "app-2026-01-01.log.gz")],
@@ -207,7 +281,7 @@ def test_through_rotation(log: Path, names: tuple[str, str]) -> None:
 
 
 def test_files_that_are_older_are_not_opened(log: Path) -> None:
-    log.write_text(lines((50, "heartbeat")))
+    log.write_text(lines((900, "x"), (50, "heartbeat")))
     old = log.parent / "app.log.1.gz"
     old.write_bytes(b"not gzip at all")
     os.utime(old, (time.time() - 5000, time.time() - 5000))
@@ -266,7 +340,9 @@ def test_a_file_that_takes_the_place_of_another_is_not_mixed_up(log: Path) -> No
     [
         (lambda ago: stamp(ago, "%Y-%m-%d %H:%M:%S,%f"), {}),
         (lambda ago: stamp(ago - 7200, "%Y-%m-%dT%H:%M:%S+0200"), {}),
-        (lambda ago: f'{{"level": "info", "ts": "{stamp(ago)}"', {}),
+        (lambda ago: f'{{"level": "info", "ts": "{stamp(ago)}"', {"where": '"ts": "([^"]+)"'}),
+        (lambda ago: f"<34>1 {stamp(ago)} host app", {}),
+        (lambda ago: stamp(ago, "[%Y-%m-%d %H:%M:%S +0000]"), {}),
         (lambda ago: f"{time.time() - ago:.3f}", {"timestamp": "epoch"}),
         (lambda ago: f'{{"time": {int((time.time() - ago) * 1000)}, "pid": 1', {"timestamp": "epoch", "where": '"time": ([0-9]+)'}),
         (lambda ago: stamp(ago, "[%d/%b/%Y:%H:%M:%S +0000]"), {"timestamp": "%d/%b/%Y:%H:%M:%S %z"}),
@@ -318,12 +394,14 @@ def test_several_files(tmp_path: Path) -> None:
 
 
 def test_the_log_of_the_reference_application(spark: Spark) -> None:
+    started = stamp(0)
     app = spark.start("executor")
     wait_until(lambda: app.output().count("heartbeat") >= 4, what="heartbeats")
-    seen = ask(app.log, since="1m", zone="local", patterns={"elected": "became leader", "beat": "heartbeat", "poll": "pollOnce"})
+    app.log.with_name(f"{app.log.name}.1").write_text(lines((90, "the run before")))
+    seen = ask(app.log, since=started, zone="local", patterns={"elected": "became leader", "beat": "heartbeat", "poll": "pollOnce"})
     m = seen.measures
     assert (m["count.elected"], seen.missing) == (1, {})
-    assert 0.1 < float(m["gap.beat"]) < 2.0 and float(m["age.beat"]) < 2.0
+    assert 0.1 < float(m["gap.beat"]) < 30.0 and float(m["age.beat"]) < 2.0
     assert float(m["count.poll"]) > 5
 
 
@@ -332,7 +410,7 @@ def test_the_log_of_the_reference_application(spark: Spark) -> None:
 
 @pytest.fixture
 def journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Sequence[tuple[float, str, str]]], str]:
-    """Write a journal of (seconds ago, unit, text); the directory of its file."""
+    """Write a journal of (seconds ago, unit, text); the directory of its file. What is of no unit is of process 1."""
     _tool("debs.py", "journal")
     monkeypatch.setenv("PATH", f"{CACHE / 'bin'}{os.pathsep}{os.environ['PATH']}")
 
@@ -341,7 +419,8 @@ def journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Sequen
         directory.mkdir()
         export = "".join(
             f"__REALTIME_TIMESTAMP={int((time.time() - ago) * 1e6)}\n__MONOTONIC_TIMESTAMP={number + 1}\n"
-            f"_BOOT_ID={'1' * 32}\n_MACHINE_ID={'2' * 32}\n_SYSTEMD_UNIT={unit}\nSYSLOG_IDENTIFIER=python\nMESSAGE={text}\n\n"
+            f"_BOOT_ID={'1' * 32}\n_MACHINE_ID={'2' * 32}\nMESSAGE={text}\n"
+            + (f"_SYSTEMD_UNIT={unit}\nSYSLOG_IDENTIFIER=python\n\n" if unit else "_PID=1\nSYSLOG_IDENTIFIER=systemd\n\n")
             for number, (ago, unit, text) in enumerate(entries)
         )
         subprocess.run(
@@ -358,6 +437,7 @@ def journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Sequen
 def test_the_journal(journal: Callable[..., str]) -> None:
     directory = journal(
         [
+            (900, "", "Started spark.service"),
             (900, "spark.service", "became leader"),
             (500, "spark.service", "became leader"),
             (400, "other.service", "became leader"),
@@ -376,6 +456,42 @@ def test_the_journal(journal: Callable[..., str]) -> None:
     assert "nobody.service has no line" in silent.missing["count.e"]
     longer = look(PROBE, journal=where, since="1h", patterns={"e": "became"})
     assert "does not reach back" in longer.missing["count.e"]
+
+
+def test_long_messages_of_the_journal(journal: Callable[..., str]) -> None:
+    """journalctl leaves out what is longer than 4096 bytes unless it is asked for all, and tells byte by byte what is not text."""
+    long = "x" * 5000 + " ERROR"
+    directory = journal(
+        [(900, "", "boot"), (60, "a.service", long), (50, "a.service", "\x01\x02 ERROR"), (40, "a.service", "fine")]
+    )
+    seen = look(PROBE, journal={"unit": "a.service", "directory": directory}, since="10m", patterns={"err": "ERROR"})
+    assert (seen.measures["count.err"], seen.measures["lines"]) == (2, 3)
+
+
+@pytest.mark.parametrize("message", ["null", "[300]", '["a", "b"]', "7"])
+def test_a_message_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, message: str) -> None:
+    stand_in = tmp_path / "journalctl"
+    stand_in.write_text(f"""#!/bin/sh\necho '{{"__REALTIME_TIMESTAMP": "{int(time.time() * 1e6)}", "MESSAGE": {message}}}'\n""")
+    stand_in.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    seen = look(PROBE, journal={"unit": "a.service"}, since="10m", patterns={"err": "ERROR"})
+    assert "the message of an entry cannot be read" in seen.missing["count.err"]
+
+
+def test_who_sees_but_their_own_messages(journal: Callable[..., str]) -> None:
+    """Without the right to read the journal of the system, journalctl shows what is one's own, and says nothing."""
+    directory = journal([(900, "user@1000.service", "x"), (60, "user@1000.service", "x")])
+    for unit in ("a.service", "user@1000.service"):
+        where = {"unit": unit, "directory": directory}
+        seen = look(PROBE, journal=where, since="10m", patterns={"err": "ERROR"}, quiet=True)
+        assert "systemd-journal" in seen.missing["count.err"]
+        assert seen.proof["window"] == 0
+
+
+def test_a_silent_unit_of_a_journal_that_can_be_read(journal: Callable[..., str]) -> None:
+    directory = journal([(900, "", "boot"), (60, "b.service", "x")])
+    where = {"unit": "a.service", "directory": directory}
+    assert look(PROBE, journal=where, since="10m", patterns={"err": "ERROR"}, quiet=True).measures["count.err"] == 0
 
 
 def test_a_journal_that_cannot_be_read(journal: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -451,6 +567,24 @@ def test_logs_of_containers(written: Any) -> None:
 
 @pytest.mark.docker
 @pytest.mark.xdist_group("docker")
+def test_what_the_log_of_a_container_proves(written: Any) -> None:
+    """The driver json-file keeps all since the container was created; the driver local drops what is old without being told to."""
+    program = "import time; print('x', flush=True); time.sleep(600)"
+    kept, dropped = written("kept", program), written("dropped", program, "--log-driver", "local")
+    time.sleep(1.5)
+    patterns = {"error": "ERROR"}
+    seen = look(PROBE, container={"name": kept, "docker_host": written.host}, since="1h", patterns=patterns)
+    assert seen.measures["count.error"] == 0
+    assert 0 < seen.proof["window"] < 60
+    seen = look(PROBE, container={"name": dropped, "docker_host": written.host}, since="1h", patterns=patterns)
+    assert "the driver local may drop" in seen.missing["count.error"]
+    assert seen.proof["window"] == 0
+    seen = look(PROBE, container={"name": dropped, "docker_host": written.host}, since="1s", patterns=patterns, quiet=True)
+    assert (seen.measures["count.error"], seen.proof["window"]) == (0, 1)
+
+
+@pytest.mark.docker
+@pytest.mark.xdist_group("docker")
 def test_the_log_of_a_container_that_is_cut(written: Any) -> None:
     """The engine keeps two files of 10 kB: what was before is gone, and the zero of a pattern proves nothing."""
     name = written("cut", "for n in range(2000): print('x' * 60, n)", "--log-opt", "max-size=10k", "--log-opt", "max-file=2")
@@ -477,6 +611,7 @@ def test_the_log_of_a_container_that_is_cut(written: Any) -> None:
         ({"file": "/x", "since": "1m", "patterns": {"a": "("}}, "not a regular expression"),
         ({"file": "/x", "since": "1m", "patterns": {"a": "x"}, "where": "x"}, "one group"),
         ({"file": "/x", "since": "1m", "patterns": {"a": "x"}, "timestamp": "yyyy"}, "expected iso, epoch"),
+        ({"file": "/x", "since": "1m", "patterns": {"a": "x"}, "timestamp": "%b %d %H:%M:%S"}, "has no year"),
         ({"journal": {}, "since": "1m", "patterns": {"a": "x"}}, "expected unit or identifier"),
         ({"journal": {"unit": "--rotate"}, "since": "1m", "patterns": {"a": "x"}}, "is not a name"),
         ({"journal": {"unit": "u"}, "tail": "1MB", "patterns": {"a": "x"}}, "goes with file"),
