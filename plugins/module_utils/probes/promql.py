@@ -46,6 +46,8 @@ LARGE_SKEW = 5.0
 _QUOTED = r"\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|`[^`]*`"
 _SELECTOR = re.compile(rf"\s*(?=[a-zA-Z_:{{])(?:[a-zA-Z_:][a-zA-Z0-9_:]*)?\s*(?:\{{(?:[^{{}}\"'`]|{_QUOTED})*\}})?\s*\Z")
 """A plain selector: a name, matchers in braces, or both. Only of such a one the server knows how old its samples are."""
+NONE = "none"
+"""Said of an expression that no samples are behind, or whose samples may be of any age."""
 
 
 def _moment(value: Any) -> float:
@@ -141,7 +143,7 @@ class PromqlProbe(Probe):
         "step": Option(opt.duration, "time between two values of a range; a sixtieth of it, at least 1s, if left out"),
         "reduce": Option(opt.choice(*REDUCTIONS), "how several series become one value"),
         "absent": Option(opt.choice("missing", "zero"), "what an empty result means", default="missing"),
-        "age_of": Option(_selector, "plain selector whose samples show how old the data behind an expression is"),
+        "age_of": Option(_selector, "plain selector whose samples show how old the data behind an expression is, or none"),
         "max_age": Option(opt.duration, "older samples do not count", default=120.0),
         "coverage": Option(_share, "share of the steps of a range that must have a value", default=0.9),
         "warnings": Option(opt.choice("refuse", "allow"), "whether a result with warnings is judged", default="refuse"),
@@ -164,6 +166,24 @@ class PromqlProbe(Probe):
     def problems(self, options: Mapping[str, Any]) -> list[Problem]:
         found = _http.problems(options)
         over, step = options["over"], options["step"]
+        if options["age_of"] is None and not _SELECTOR.match(options["query"]):
+            found.append(
+                Problem(
+                    "age_of",
+                    "is missing: the query is an expression, of which the server knows no age; say the plain selector of the data "
+                    'behind it, such as http_requests_total{job="web"}, or none when it may be of any age',
+                )
+            )
+        elif options["age_of"] is None and options["absent"] == "zero":
+            found.append(
+                Problem(
+                    "age_of",
+                    "is missing: an empty result shows no data, so with absent: zero say a plain selector of data that is always "
+                    "there, such as up, or none",
+                )
+            )
+        if options["age_of"] == NONE and options["max_age"] != self.options["max_age"].default:
+            found.append(Problem("max_age", f"goes without age_of: {NONE}"))
         if over is None:
             if step is not None:
                 found.append(Problem("step", "goes with over"))
@@ -305,11 +325,12 @@ class _Look:
     def _fresh(self, result: Result) -> None:
         """How old the data is. The server stamps a result with the time of the question, so it is asked about the samples."""
         seen = self.seen
-        own = result.kind in ("vector", "matrix") and bool(result.series) and _SELECTOR.match(self.options["query"])
+        if self.options["age_of"] == NONE:
+            seen.missing["age"] = f"nothing is asked about the age of the data: age_of is {NONE}"
+            return
+        own = result.kind in ("vector", "matrix") and bool(result.series)
         about = self.options["age_of"] or (self.options["query"].strip() if own else None)
         if about is None:
-            if result.series:
-                seen.missing["age"] = "the query is an expression, of which the server knows no age; say age_of: SELECTOR"
             return
         stamps = self._ask("query", f"timestamp({about})", self._when())
         if stamps.warnings and self.options["warnings"] == "refuse":

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import re
 import resource
 import time
 from collections.abc import Callable
@@ -48,7 +49,9 @@ def past(prometheus: Start) -> Callable[..., Any]:
     server = prometheus(history=HISTORY)
 
     def at(query: str, **options: Any) -> Any:
-        return look(PROBE, url=server.url, query=query, **{"time": T, **options})
+        """An expression may be of any age unless it is said what of."""
+        plain = re.fullmatch(r'\w+(\{[^"]*"[^"]*"\})?|\{[^}]*\}', query)
+        return look(PROBE, url=server.url, query=query, **{"time": T, **({} if plain else {"age_of": "none"}), **options})
 
     return at
 
@@ -117,8 +120,21 @@ def test_a_stale_series_is_not_the_present(past: Callable[..., Any]) -> None:
     assert seen.measures["age"] == pytest.approx(180)
     assert "stale: the newest sample of a series is 180 s old, the limit is 120 s" in seen.missing["value"]
     assert past("gone", max_age="4m").measures["value"] == 7
-    assert "age" not in past("gone + 1").measures
+    assert past("gone", age_of="none").measures["value"] == 7
+    seen = past("gone + 1")
+    assert seen.measures["value"] == 8
+    assert seen.missing == {"age": "nothing is asked about the age of the data: age_of is none"}
     assert "stale" in past("gone + 1", age_of="gone").missing["value"]
+
+
+def test_an_expression_goes_on_after_its_data_has_ended(past: Callable[..., Any]) -> None:
+    """The target died 50 minutes ago, and an hour back there still are samples."""
+    query, later = 'increase(requests_total{code="500"}[1h])', T + 50 * 60
+    assert float(past(query, time=later).measures["value"]) <= 7
+    seen = past(query, time=later, age_of="requests_total")
+    assert "there is no recent sample of requests_total" in seen.missing["value"]
+    (why,) = mistakes(PROBE, {"url": "http://a:9090", "query": query})
+    assert why.startswith("age_of: is missing: the query is an expression")
 
 
 # A range
@@ -192,8 +208,8 @@ def test_a_page_that_is_scraped_now(prometheus: Start) -> None:
 
 def test_errors_of_a_real_server(prometheus: Start) -> None:
     server = prometheus(history=HISTORY)
-    assert "the server refused the query: bad_data" in refused(PROBE, url=server.url, query="sum(")
-    many = refused(PROBE, url=server.url, query="requests_total + on(job) requests_total", time=T)
+    assert "the server refused the query: bad_data" in refused(PROBE, url=server.url, query="sum(", age_of="none")
+    many = refused(PROBE, url=server.url, query="requests_total + on(job) requests_total", time=T, age_of="none")
     assert "the server refused the query: execution: found duplicate series" in many
     assert "answered with status 404" in refused(PROBE, url=f"{server.url}/prefix", query="up")
 
@@ -210,7 +226,7 @@ def _standin(document: Any, **options: Any) -> Any:
     """A stand-in for a server: it answers every question with the same document."""
     body = document if isinstance(document, bytes) else json.dumps(document).encode()
     with serve(replies(answer(body, headers=["Content-Type: application/json"]))) as server:
-        return look(PROBE, url=server.url(), query="sum(a)", time=T, **options)
+        return look(PROBE, url=server.url(), query="sum(a)", time=T, age_of="none", **options)
 
 
 def _vector(*values: str, **more: Any) -> dict[str, Any]:
@@ -295,7 +311,7 @@ def test_secrets_are_sent_and_not_shown(canary: str) -> None:
 def test_a_clock_that_differs_is_mentioned() -> None:
     body = json.dumps(_vector("1")).replace(str(T), str(int(time.time()) - 60)).encode()
     with serve(replies(answer(body))) as server:
-        seen = look(PROBE, url=server.url(), query="sum(a)")
+        seen = look(PROBE, url=server.url(), query="sum(a)", age_of="none")
     assert seen.proof["clock_skew"] == pytest.approx(-60, abs=3)
 
 
@@ -314,6 +330,11 @@ def test_a_clock_that_differs_is_mentioned() -> None:
         ({"time": "2026-03-01T03:00:00"}, "has no zone"),
         ({"time": "yesterday"}, "expected a time"),
         ({"age_of": "rate(a[5m])"}, "expected a plain selector"),
+        ({"query": "sum(rate(a[5m]))"}, "or none when it may be of any age"),
+        ({"query": "a offset 1h"}, "age_of: is missing"),
+        ({"query": "time()"}, "age_of: is missing"),
+        ({"absent": "zero"}, "an empty result shows no data"),
+        ({"age_of": "none", "max_age": "1m"}, "max_age: goes without age_of: none"),
         ({"coverage": "110%"}, "expected a share"),
         ({"reduce": "last"}, "expected one of"),
         ({"bearer": "plain"}, "{secret: NAME}"),
