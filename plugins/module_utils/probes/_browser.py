@@ -38,8 +38,8 @@ ARGUMENTS = (
     "--disable-sync",
     "--js-flags=--max-old-space-size=512",
 )
-FLOOD = 1000
-"""Messages of the console after which it is not listened to any more."""
+FLOOD = 5000
+"""Messages of the console after which it is not listened to any more: each takes up to a millisecond, whatever it says."""
 KEPT = 5
 """How many errors of a kind are kept in words; all are counted."""
 LONGEST = 300
@@ -189,20 +189,43 @@ def _is_zombie(pid: int) -> bool:
 
 
 Cleaner = Callable[..., str]
-"""``clean(value, longest)``"""
+"""``clean(value, longest, addresses)``"""
+
+
+_URL = re.compile(r"\b([A-Za-z][A-Za-z0-9+.-]*://)([^\s\"'<>`]*)")
+_PORTS = {"http": 80, "https": 443}
+
+
+def _cut(found: re.Match[str]) -> str:
+    rest = found.group(2)
+    kept = re.split(r"[?#]", rest, maxsplit=1)[0]
+    # What closes a sentence is no part of the address.
+    end = rest[len(rest.rstrip(".,:;)")) :] if len(kept) < len(rest) else ""
+    host, slash, path = kept.partition("/")
+    return found.group(1) + host.rpartition("@")[2] + slash + path + end
+
+
+def without_queries(text: str) -> str:
+    """A text whose addresses have lost query, fragment and user: what a page puts there may be a secret that nobody knows of."""
+    return _URL.sub(_cut, text)
 
 
 def cleaner(secrets: Sequence[str]) -> Cleaner:
-    """A function that makes one short line of a text, without the secrets. They go before it is cut, so that no half is left."""
+    """A function that makes one short line of a text, without the secrets. They go before it is cut, so that no half is left.
+
+    With ``addresses`` the addresses in it are cut too; without, it is what somebody asked to see of the page.
+    """
     spellings = {one for secret in secrets for one in (secret, quote(secret, safe=""), quote(secret), quote_plus(secret))}
     spellings |= {json.dumps(secret)[1:-1] for secret in secrets}
     longest_first = sorted((one for one in spellings if one), key=len, reverse=True)
 
-    def clean(value: Any, longest: int = LONGEST) -> str:
+    def clean(value: Any, longest: int = LONGEST, addresses: bool = False) -> str:
         text = str(value)
         for one in longest_first:
             text = text.replace(one, "***")
         text = " ".join(text.split())
+        if addresses:
+            text = without_queries(text)
         return text if len(text) <= longest else text[: longest - 1] + "…"
 
     return clean
@@ -242,7 +265,7 @@ class Tally:
     def add(self, text: Any) -> None:
         self.count += 1
         if len(self.first) < KEPT:
-            self.first.append(self._clean(text))
+            self.first.append(self._clean(text, addresses=True))
 
     def record(self) -> dict[str, Any]:
         return {"count": self.count, "first": self.first}
@@ -267,6 +290,7 @@ class Visit:
         self.went_to = ""
         self.crashed = False
         self.messages = 0
+        self.deaf = False
         self.filled: list[str] = []
 
     # -- time
@@ -301,9 +325,16 @@ class Visit:
         page.on("response", self._response)
         page.on("websocket", self._websocket)
         page.on("dialog", self._dialog)
-        page.on("download", lambda download: self.tallies["downloads"].add(download.url))
+        page.on("download", lambda download: self.tallies["downloads"].add(self._address(download.url)))
         page.on("crash", self._crash)
         context.on("page", self._popup)
+
+    def _address(self, url: str) -> str:
+        """An address as it may be told. Of one that is itself the content (``data:``, ``blob:``) only the kind is."""
+        scheme, _colon, rest = url.partition(":")
+        if not rest.startswith("//") and scheme != "about":
+            return f"{scheme}:…"
+        return self.clean(url, len(url) + 1, addresses=True)
 
     def _console(self, message: Any) -> None:
         # What could not be loaded is counted as a request.
@@ -311,6 +342,7 @@ class Visit:
             self.tallies["console_errors"].add(message.text)
         self.messages += 1
         if self.messages >= FLOOD:
+            self.deaf = True
             self.page.remove_listener("console", self._console)
 
     def _is_main(self, request: Any) -> bool:
@@ -325,9 +357,9 @@ class Visit:
 
     def _request_failed(self, request: Any) -> None:
         why = request.failure or "failed"
-        what = f"{request.method} {request.url}: {why}"
+        what = f"{request.method} {self._address(request.url)}: {why}"
         if not self.allowed(request.url):
-            self.tallies["blocked_requests"].add(f"{request.method} {request.url}")
+            self.tallies["blocked_requests"].add(f"{request.method} {self._address(request.url)}")
         elif why == ABORTED:
             self.tallies["aborted"].add(what)
         elif not self._is_main(request):
@@ -335,14 +367,14 @@ class Visit:
 
     def _response(self, response: Any) -> None:
         if response.status >= 400 and not self._is_main(response.request):
-            self.tallies["failed_requests"].add(f"{response.request.method} {response.url}: {response.status}")
+            self.tallies["failed_requests"].add(f"{response.request.method} {self._address(response.url)}: {response.status}")
 
     def _websocket(self, socket: Any) -> None:
-        self.tallies["websockets"].add(socket.url)
+        self.tallies["websockets"].add(self._address(socket.url))
 
         def failed(why: Any) -> None:
             kind = "failed_requests" if self.allowed(socket.url) else "blocked_requests"
-            self.tallies[kind].add(f"WebSocket {socket.url}: {why}")
+            self.tallies[kind].add(f"WebSocket {self._address(socket.url)}: {why}")
 
         socket.on("socketerror", failed)
 
@@ -354,7 +386,7 @@ class Visit:
     def _popup(self, page: Any) -> None:
         if page is self.page or self.page is None:
             return
-        self.tallies["popups"].add(page.url)
+        self.tallies["popups"].add(self._address(page.url))
         with contextlib.suppress(Exception):
             page.close(run_before_unload=False)
 
@@ -370,17 +402,43 @@ class Visit:
             viewport=job["viewport"],
             locale=job["locale"],
             ignore_https_errors=not job["verify"],
-            extra_http_headers=job["headers"] or None,
             http_credentials={**credentials, "origin": origin_of(job["url"])} if credentials else None,
             accept_downloads=False,
         )
+
+    def new_page(self, context: Any) -> Any:
+        """A page whose requests to the origin of the url carry the headers.
+
+        Not by what Playwright has for it: headers of a context go to every host, those of a route to where it redirects as well.
+        """
+        page = context.new_page()
+        if self.job["headers"]:
+            session = context.new_cdp_session(page)
+            session.on("Fetch.requestPaused", lambda event: self._go_on(session, event))
+            session.send("Fetch.enable", {"patterns": [{"urlPattern": origin_of(self.job["url"]) + "/*"}]})
+        return page
+
+    def _go_on(self, session: Any, event: Mapping[str, Any]) -> None:
+        """Let a request go on, with the headers where they belong. One that cannot be given them fails."""
+        request = event["request"]
+        more: dict[str, Any] = {}
+        if origin_of(request["url"]) == origin_of(self.job["url"]):
+            added = {name.lower() for name in self.job["headers"]}
+            headers = {name: value for name, value in request["headers"].items() if name.lower() not in added}
+            headers |= self.job["headers"]
+            more["headers"] = [{"name": name, "value": value} for name, value in headers.items()]
+        try:
+            session.send("Fetch.continueRequest", {"requestId": event["requestId"], **more})
+        except Exception:  # the request may be gone, or a header may be one that only the browser sets
+            with contextlib.suppress(Exception):
+                session.send("Fetch.failRequest", {"requestId": event["requestId"], "errorReason": "Aborted"})
 
     def warm_up(self, browser: Any) -> None:
         """Open the page once in a profile of its own, so that what is measured is the page and not the start of the browser."""
         self.say("opening the page for the first time, which is not measured")
         context = self.context(browser)
         with contextlib.suppress(Exception):
-            page = context.new_page()
+            page = self.new_page(context)
             page.on("dialog", lambda dialog: dialog.dismiss())
             page.goto(self.job["url"], wait_until="load", timeout=max(min(self.left() / 3, 5.0), 0.1) * 1000)
         with contextlib.suppress(Exception):
@@ -393,15 +451,13 @@ class Visit:
         context = self.context(browser)
         selector = self.job["ready"]
         context.add_init_script(WATCH_RENDER % json.dumps(selector) if selector else WATCH_PAINT)
-        self.page = page = context.new_page()
+        self.page = page = self.new_page(context)
         self.listen(context, page)
         response = self._open()
         seen: dict[str, Any] = {"browser": browser.version, "status": response.status, "missing": {}}
         self._await_ready(seen)
         self._script(seen)
-        if self.left() > 0:
-            self.say("watching the page")
-            page.wait_for_timeout(max(min(self.job["watch"], self.left()), 0.0) * 1000)
+        self._watch(seen)
         self._stay_here()
         if self.crashed:
             raise StepFailed("the page crashed the browser's process for it")
@@ -410,10 +466,21 @@ class Visit:
         seen["timings"]["render_time"] = seen.pop("render_time")
         seen["selectors"] = {name: self._elements(one) for name, one in self.job["selectors"].items()}
         seen["title"] = self.clean(page.title())
-        seen["address"] = self.clean(page.url)
+        seen["address"] = self._address(page.url)
         seen["happened"] = {name: tally.record() for name, tally in self.tallies.items()}
+        seen["console_messages"] = self.messages if self.deaf else None
         seen["screenshot"], seen["no_screenshot"] = self._picture()
         return seen
+
+    def _watch(self, seen: dict[str, Any]) -> None:
+        """Wait for what may still happen, as long as was asked, or as long as there is time."""
+        time_left = max(self.left(), 0.0)
+        seen["watched"], seen["cut"] = 0.0, time_left < self.job["watch"]
+        if time_left > 0:
+            self.say("watching the page")
+            begun = time.monotonic()
+            self.page.wait_for_timeout(min(self.job["watch"], time_left) * 1000)
+            seen["watched"] = time.monotonic() - begun
 
     def _open(self) -> Any:
         url = self.job["url"]
@@ -463,7 +530,7 @@ class Visit:
         try:
             found: dict[str, Any] = self.page.locator(selector).evaluate_all(ELEMENTS)
         except Exception as error:
-            return {"error": self.clean(first_line(error))}
+            return {"error": self.clean(first_line(error), addresses=True)}
         if found["text"] is not None:
             found["number"] = number_in(found["text"])
             found["text"] = self.clean(found["text"], LONGEST_TEXT)
@@ -494,7 +561,7 @@ class Visit:
                 if len(picture) <= LARGEST_PICTURE:
                     return base64.b64encode(picture).decode("ascii"), None
         except Exception as error:
-            return None, self.clean(f"no picture could be taken: {first_line(error)}")
+            return None, self.clean(f"no picture could be taken: {first_line(error)}", addresses=True)
         return None, f"the picture is larger than {LARGEST_PICTURE} bytes"
 
     # -- the script
@@ -525,7 +592,7 @@ class Visit:
                     raise
                 why = str(error) if isinstance(error, StepFailed) else self._explain(step, error)
                 if not broken:
-                    seen["script"] = self.clean(f"{what}: {why}")
+                    seen["script"] = self.clean(f"{what}: {why}", addresses=True)
                 continue
             times[step["name"]] = time.monotonic() - begun
             seen["done"] += 1
@@ -636,8 +703,11 @@ class Visit:
 
 
 def origin_of(url: str) -> str:
+    """Scheme, host and port as a browser writes them: no port that is the usual one, and nobody's name."""
     parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}"
+    host = parts.hostname or ""
+    host = f"[{host}]" if ":" in host else host
+    return f"{parts.scheme}://{host}" + (f":{parts.port}" if parts.port not in (None, _PORTS.get(parts.scheme)) else "")
 
 
 def resolver_rules(hosts: Sequence[str]) -> str:
@@ -712,15 +782,15 @@ def _drive(job: Mapping[str, Any], deadline: float) -> dict[str, Any]:
         threading.Thread(target=_end_with_browser, daemon=True).start()
     except Error as error:
         said = re.findall(r"\[err\] (.*)", str(error))
-        why = clean(said[-1] if said else first_line(error))
+        why = clean(said[-1] if said else first_line(error), addresses=True)
         return {"error": f"the browser {job['browser']} could not be started: {why}"}
     try:
         return {"seen": visit.run(browser)}
     except StepFailed as error:
-        return {"error": clean(error)}
+        return {"error": clean(error, addresses=True)}
     except Error as error:
         gone = "closed" in str(error).lower()
-        return {"error": _GONE if gone else clean(first_line(error))}
+        return {"error": _GONE if gone else clean(first_line(error), addresses=True)}
 
 
 def main() -> None:
@@ -735,7 +805,7 @@ def main() -> None:
     except BaseException as error:
         code = 1
         with contextlib.suppress(OSError, ValueError):
-            _answer({"error": cleaner(job["secrets"])(f"{type(error).__name__}: {first_line(error)}", LONGEST)})
+            _answer({"error": cleaner(job["secrets"])(f"{type(error).__name__}: {first_line(error)}", addresses=True)})
     # A browser with a profile that nobody keeps has nothing to write down, so it need not be asked to close.
     finish(code)
 

@@ -62,6 +62,7 @@ _KEPT_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "FONTCONFIG_FI
 _NAME = re.compile(r"[A-Za-z_]\w*\Z")
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?\Z|[0-9A-Fa-f:.]+\Z")
 _COUNTED = ("js_errors", "console_errors", "failed_requests", "blocked_requests", "requests", "websockets", "dialogs")
+_ERRORS = ("js_errors", "console_errors", "failed_requests", "blocked_requests")
 _TIMES = ("render_time", "first_byte", "first_paint", "dom_ready", "load_time")
 
 _HANDED_ON = (
@@ -409,7 +410,7 @@ def _converse(process: subprocess.Popen[bytes], job: Mapping[str, Any], context:
 def _observation(options: Mapping[str, Any], seen: Mapping[str, Any]) -> Observation:
     happened = seen["happened"]
     observation = Observation(
-        proof={"browser": seen["browser"], "address": seen["address"], "watched": options["watch"]}, document={}
+        proof={"browser": seen["browser"], "address": seen["address"], "watched": round(seen["watched"], 3)}, document={}
     )
     measures, missing, proof = observation.measures, observation.missing, observation.proof
     missing.update(seen["missing"])
@@ -422,7 +423,13 @@ def _observation(options: Mapping[str, Any], seen: Mapping[str, Any]) -> Observa
         else:
             missing.setdefault(name, "the browser did not get there")
     for name in _COUNTED:
-        measures[name] = happened[name]["count"]
+        why = _unseen(name, options, seen)
+        if why and not happened[name]["count"]:
+            missing[name] = why
+        else:
+            measures[name] = happened[name]["count"]
+    if seen["console_messages"]:
+        proof["console"] = f"not listened to any more after {seen['console_messages']} messages"
     measures["title"] = seen["title"]
     proof["requests"] = happened["requests"]["count"]
     for name in (*_COUNTED, "aborted", "downloads", "popups"):
@@ -436,6 +443,15 @@ def _observation(options: Mapping[str, Any], seen: Mapping[str, Any]) -> Observa
     elif seen["no_screenshot"]:
         proof["screenshot"] = seen["no_screenshot"]
     return observation
+
+
+def _unseen(name: str, options: Mapping[str, Any], seen: Mapping[str, Any]) -> str:
+    """Why it is not known that nothing of a kind happened; empty when all was seen."""
+    if name == "console_errors" and seen["console_messages"]:
+        return f"the page wrote {seen['console_messages']} messages to its console, and what came after them was not read"
+    if name in _ERRORS and seen["cut"]:
+        return f"the time of the check was over: the page was watched for {seen['watched']:.1f} s of {options['watch']:g} s"
+    return ""
 
 
 def _read_script(options: Mapping[str, Any], seen: Mapping[str, Any], observation: Observation) -> None:

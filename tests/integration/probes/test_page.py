@@ -68,6 +68,16 @@ PAGES = {
         alert('hello'); document.getElementById('said').textContent = confirm('really?') ? 'yes' : 'no' }, 10)</script>""",
     "/flood": """<h1>Flood</h1><script>const long = 'x'.repeat(5000); let n = 0;
         setInterval(() => { for (let i = 0; i < 20; i += 1) console.error(long + n++) }, 20)</script>""",
+    "/many": "<h1>Many</h1><script>const many = Number(location.search.slice(1));"
+    "for (let i = 0; i < many; i += 1) console.log('line', i); console.error('last words')</script>",
+    "/tokens": """<h1>Tokens</h1><img src='http://ada:eyJuser@localhost:1/x.png'><script>
+        const token = 'eyJ' + btoa('minted here');
+        new WebSocket('ws://' + location.host + '/none?access_token=' + token);
+        fetch('/refused-later?token=' + token).catch(() => {}); fetch('http://localhost:1/x?token=' + token).catch(() => {});
+        console.error('cannot reach "wss://h/stream?access_token=' + token + '".');
+        setTimeout(() => { throw new Error('no answer from https://h/api#' + token) }, 10);
+        window.open('/?token=' + token); history.pushState({}, '', '/tokens?token=' + token + '#' + token);
+      </script>""",
     "/elsewhere": "<h1>Far</h1><a id=far href='http://localhost:@PORT@/'>far</a><img src='http://localhost:@PORT@/x.png'>",
     "/echo": "<h1>Echo</h1><input id=secret><p id=out></p><script>document.getElementById('secret').oninput = (event) => {"
     "document.getElementById('out').textContent = event.target.value; console.error('typed ' + event.target.value);"
@@ -209,6 +219,39 @@ def test_credentials_and_headers(visit: Callable[..., Observation], canary: str)
     assert canary not in repr(seen)
 
 
+@pytest.mark.parametrize("path", ["/elsewhere", "/redirect", "/errors"])
+def test_headers_go_to_the_origin_of_the_url_alone(visit: Callable[..., Observation], site: str, canary: str, path: str) -> None:
+    Handler.seen.clear()
+    visit(path, headers={"X-Token": Secret(canary)}, allow_hosts="localhost", warm_up=True, watch="1s")
+    own = [(path, headers) for path, headers in Handler.seen if f"http://{headers['Host']}" == site]
+    others = [headers for _path, headers in Handler.seen if headers["Host"].startswith("localhost:")]
+    without = {path for path, headers in own if headers.get("X-Token") != canary}
+    assert without <= {"/none", "/favicon.ico"}  # a WebSocket, and what the browser asks for by itself
+    assert not [headers for headers in others if "X-Token" in headers]
+    assert own
+    assert others or path == "/errors"
+
+
+def test_a_header_that_cannot_be_sent_is_no_answer_without_it(visit: Callable[..., Observation], site: str) -> None:
+    Handler.seen.clear()
+    with pytest.raises(ProbeError, match="the page could not be opened"):
+        visit("/", headers={"X-Token": "a\nb"})
+    assert not Handler.seen
+
+
+def test_what_a_page_puts_into_its_addresses_is_not_told(visit: Callable[..., Observation]) -> None:
+    seen = visit("/tokens", watch="2s")
+    told = repr((seen.proof, seen.missing, seen.measures))
+    assert "eyJ" not in told
+    assert "token=" not in told
+    assert 'cannot reach "wss://h/stream".' in seen.proof["console_errors"]
+    assert seen.proof["js_errors"] == ["no answer from https://h/api"]
+    assert seen.proof["websockets"][0].endswith("/none")
+    assert seen.proof["address"].endswith("/tokens")
+    assert any(said.endswith("/refused-later: 404") for said in seen.proof["failed_requests"])
+    assert "GET http://localhost:1/x" in seen.proof["blocked_requests"]
+
+
 # -- the script --------------------------------------------------------------------------------------------------------
 
 
@@ -320,6 +363,30 @@ def test_a_flood_of_messages_is_counted_and_not_kept(visit: Callable[..., Observ
     seen = visit("/flood", watch="1s")
     assert float(seen.measures["console_errors"]) > 20
     assert len(json.dumps(seen.proof)) < 4000
+
+
+def test_errors_behind_many_messages_are_counted(visit: Callable[..., Observation]) -> None:
+    seen = visit("/many?1500", watch="1s")
+    assert (seen.measures["console_errors"], seen.proof["console_errors"]) == (1, ["last words"])
+
+
+def test_errors_behind_a_flood_are_not_known_to_be_none(visit: Callable[..., Observation]) -> None:
+    seen = visit(f"/many?{_browser.FLOOD + 100}", watch="2s")
+    assert "console_errors" not in seen.measures
+    assert seen.missing["console_errors"].startswith(f"the page wrote {_browser.FLOOD} messages to its console, and what")
+    assert (seen.measures["js_errors"], seen.measures["status"]) == (0, 200)
+
+
+def test_a_watch_that_is_cut_short_has_not_seen_that_nothing_happened(visit: Callable[..., Observation]) -> None:
+    seen = visit("/", timeout=10, watch="60s")
+    assert 0 < float(seen.proof["watched"]) < 10
+    for name in ("js_errors", "console_errors", "failed_requests", "blocked_requests"):
+        assert name not in seen.measures
+        assert seen.missing[name].startswith("the time of the check was over: the page was watched for ")
+    assert seen.measures["status"] == 200
+    seen = visit("/errors", timeout=10, watch="60s")
+    assert seen.measures["js_errors"] == 2  # what was seen was seen
+    assert "blocked_requests" in seen.missing
 
 
 def test_a_browser_that_is_killed(visit: Callable[..., Observation], chromium: str, site: str) -> None:
