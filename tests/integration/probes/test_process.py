@@ -69,7 +69,7 @@ def test_one_process(start: Start, mark: str) -> None:
 
 def test_cpu_is_a_share_of_one_core(start: Start, mark: str) -> None:
     start("\nwhile True: pass")
-    assert float(look(PROBE, pattern=mark, over="1s").measures["cpu"]) > 0.3
+    assert float(look(PROBE, pattern=mark, over="1s").measures["cpu"]) > 0.1
 
 
 def test_several_processes_need_a_reduction(start: Start, mark: str) -> None:
