@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.golive.cutover.plugins.module_utils import _env_readers, commands, env_file, launcher, readiness
-from ansible_collections.golive.cutover.plugins.module_utils.core import errors, supervisord, units
+from ansible_collections.golive.cutover.plugins.module_utils.core import errors, patterns, supervisord, units
 from ansible_collections.golive.cutover.plugins.module_utils.core.services import Program, show_wait
 from ansible_collections.golive.cutover.plugins.module_utils.release_files import write_atomically
 
@@ -585,7 +585,7 @@ def launcher_files() -> dict[str, str]:
     have Ansible of its own.
     """
     files = {"ansible_collections/__init__.py": ""}
-    for module in (launcher, env_file, _env_readers, errors):
+    for module in (launcher, env_file, _env_readers, patterns, errors):
         spec = importlib.util.find_spec(module.__name__)
         loader = spec.loader if spec else None
         source = loader.get_source(module.__name__) if loader is not None and hasattr(loader, "get_source") else None

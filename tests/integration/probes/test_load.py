@@ -36,8 +36,10 @@ HUNDREDTH_REQUEST = HUNDREDTH_CONNECTION.replace("map $connection ", "map $conne
 
 
 def _logged(server: Nginx) -> list[str]:
-    """The status of every request that the server has seen, as it says itself."""
-    lines = (server.directory / "access.log").read_text(encoding="utf-8").splitlines()
+    """The status of every request that the server has seen, as it says itself, which is a moment after it has answered."""
+    lines: list[str] | None = None
+    while lines != (lines := (server.directory / "access.log").read_text(encoding="utf-8").splitlines()):
+        time.sleep(0.1)
     return [line.split('" ')[1].split()[0] for line in lines]
 
 
