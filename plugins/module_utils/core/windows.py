@@ -236,7 +236,8 @@ def coverage(looks: Sequence[float], start: float, end: float, every: Optional[f
     usual pause is the median of all, which is only known from `FEWEST` looks on. Raises CannotMeasure for fewer, with
     ``every`` for fewer than two looks, or none within the window.
     """
-    within = [at for at in looks if start < at <= end]
+    looks = [at for at in looks if at <= end]  # a look behind the end would be counted there and as the age of the newest
+    within = [at for at in looks if start < at]
     if len(looks) < 2 or not within:
         raise CannotMeasure(f"{len(within)} sample{'' if len(within) == 1 else 's'} in the window; two are needed")
     if every is None and len(within) < FEWEST:
