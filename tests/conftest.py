@@ -546,7 +546,7 @@ def docker_image(docker_engine: dict[str, str]) -> Callable[[str], str]:
 
 @dataclasses.dataclass
 class AnsibleResult:
-    """What a run of Ansible returned. ``output`` is stdout and stderr together, as a person sees it."""
+    """What a run of Ansible returned. ``output`` is stdout and stderr together, as a person sees it; ``why`` begins with its end."""
 
     rc: int
     stdout: str
@@ -556,6 +556,13 @@ class AnsibleResult:
     @property
     def output(self) -> str:
         return self.stdout + self.stderr
+
+    @property
+    def why(self) -> str:
+        """What a test says when a run did not end as it should: what failed and the end come first, as a long message is cut."""
+        lines = self.output.splitlines()
+        fatal = [line[:2000] for line in lines if line.startswith(("fatal:", "failed:", "ERROR"))]
+        return "\n".join([f"rc={self.rc}", *fatal, *lines[-60:], "", "all of it:", *lines])
 
     def changed(self) -> int:
         """Return the sum of ``changed=`` in the recap."""

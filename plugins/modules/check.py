@@ -21,7 +21,8 @@ options:
       - The checks. Each has an C(id), exactly one probe key with the options of that probe, and at least one threshold under
         C(expect), C(warn) or C(critical).
       - Further keys are C(title), C(measures) (own measures, name to a JMESPath expression over the JSON that the probe got),
-        C(required) (default true), C(timeout), C(retry) (C(for), C(every), C(settle)), C(tags) and C(skip).
+        C(required) (default true), C(timeout), C(retry) (C(for), C(every), C(settle)), C(lane) (checks with the same
+        word take turns), C(tags) and C(skip).
       - The probes, with their options and measures, are described in the documentation of the collection, a page for each.
     type: list
     elements: dict

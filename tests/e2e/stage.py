@@ -224,7 +224,7 @@ class Stage:
     def go(self, release: str = "1.0.0", **variables: Any) -> AnsibleResult:
         """Cut over and expect GO."""
         done = self.run("cutover", release, **variables)
-        assert done.rc == 0, done.output
+        assert done.rc == 0, done.why
         assert self.decision()["decision"] == "go"
         return done
 

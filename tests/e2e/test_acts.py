@@ -46,7 +46,7 @@ def decisions(stage: Stage) -> list[tuple[Path, dict[str, Any]]]:
 
 def test_both_acts_end_as_they_should(played: tuple[Stage, AnsibleResult]) -> None:
     stage, done = played
-    assert done.rc == 0, done.output
+    assert done.rc == 0, done.why
     (_first, go), (second, no_go) = decisions(stage)
     assert (go["decision"], go["release"], go["rolled_back"], go["rollback"]) == ("go", "1.0.0", False, None)
     assert (no_go["decision"], no_go["release"], no_go["previous_release"]) == ("no_go", "1.1.0", "1.0.0")

@@ -27,7 +27,7 @@ def test_check_mode_on_a_running_system(live: Stage) -> None:
     before, runs = tree(live.home / "golive"), live.runs()
     seen = live.decision()["run"]
     done = live.run("cutover", "1.0.1", "--check", **quick())
-    assert done.rc == 0, done.output
+    assert done.rc == 0, done.why
     after = tree(live.home / "golive")
     changed = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
     assert {name for name in changed if not name.endswith(".log")} == set(), changed
@@ -43,7 +43,7 @@ def test_check_mode_on_a_running_system(live: Stage) -> None:
 def test_check_mode_on_a_fresh_machine(stage: Stage) -> None:
     before = tree(stage.home)
     done = stage.run("cutover", "1.0.0", "--check")
-    assert done.rc == 0, done.output
+    assert done.rc == 0, done.why
     after = tree(stage.home)
     changed = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
     assert {name for name in changed if not name.endswith(".log")} == set(), changed

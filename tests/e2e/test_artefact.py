@@ -75,15 +75,15 @@ def test_from_outside_the_repository(stage: Stage, own_place: Callable[[], Path]
     # The reports go beside where the command was given.
     env = {"ANSIBLE_CONFIG": str(place / "ansible.cfg"), "PWD": str(place)}
     done = stage.run("golive.cutover.cutover", "1.0.0", inventory=place / "prod", cwd=place, env=env)
-    assert done.rc == 0, done.output
+    assert done.rc == 0, done.why
     assert (place / "reports/demo/latest/decision.json").exists()
     own = place / "cutover.yml"
     own.write_text("- import_playbook: golive.cutover.cutover\n", encoding="utf-8")
     again = stage.run(str(own), "1.0.0", inventory=place / "prod", cwd=place, env=env)
-    assert again.rc == 0, again.output
+    assert again.rc == 0, again.why
     assert again.changed() == 0
     seen = stage.run("golive.cutover.verify", None, inventory=place / "prod", cwd=place, env=env)
-    assert seen.rc == 0, seen.output
+    assert seen.rc == 0, seen.why
     assert len(list((place / "reports/demo").iterdir())) == 4
     runs = {one.name for one in (place / "reports/demo").iterdir()} - {"latest"}
     assert not [path for path in (ROOT / "reports").rglob("*") if path.name in runs]

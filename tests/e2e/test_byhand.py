@@ -18,7 +18,7 @@ def test_verify_looks_and_changes_nothing(live: Stage) -> None:
     before = tree(live.home / "golive/releases")
     events = live.events()
     done = live.run("verify")
-    assert done.rc == 0, done.output
+    assert done.rc == 0, done.why
     decision = live.decision()
     assert (decision["kind"], decision["decision"]) == ("verify", "go")
     assert len(decision["verdicts"]) > 30
@@ -41,7 +41,7 @@ def test_verify_of_something_that_is_down(live: Stage) -> None:
 
 def test_status_is_a_table_of_the_six_diagnostics(live: Stage) -> None:
     done = live.run("status")
-    assert done.rc == 0, done.output
+    assert done.rc == 0, done.why
     for word in ("Who is the leader?", "Active alert count?", "SSE status?", "Notification failures?", "Alert trigger trend?"):
         assert word in done.stdout, done.stdout
     for word in ("Redis health?", "1.0.0", "executor-", "nobody"):
@@ -52,7 +52,7 @@ def test_status_is_a_table_of_the_six_diagnostics(live: Stage) -> None:
 def test_status_before_anything_was_cut_over(stage: Stage) -> None:
     """It is asked when something is wrong: it answers then too, and does not fail."""
     done = stage.run("status")
-    assert done.rc == 0, done.output
+    assert done.rc == 0, done.why
     assert "Who is the leader?" in done.stdout
     assert not (stage.home / "golive").exists()
 
@@ -68,7 +68,7 @@ def test_option_1_stops_the_scheduler_without_a_restart(after_strategy: Stage) -
     live = after_strategy
     pids = {pid for pid, command in live.processes() if "spark" in command}
     done = live.run("rollback", None, rollback_strategy="stop_scheduler")
-    assert done.rc == 0, done.output
+    assert done.rc == 0, done.why
     decision = live.decision()
     rollback = decision["rollback"]
     assert (rollback["strategy"], rollback["verified"], rollback["budget"]) == ("stop_scheduler", True, 30)
@@ -85,7 +85,7 @@ def test_option_1_stops_the_scheduler_without_a_restart(after_strategy: Stage) -
 def test_option_2_reduces_the_load(after_strategy: Stage) -> None:
     live = after_strategy
     done = live.run("rollback", None, rollback_strategy="reduce_load")
-    assert done.rc == 0, done.output
+    assert done.rc == 0, done.why
     rollback = live.decision()["rollback"]
     assert (rollback["strategy"], rollback["verified"], rollback["budget"]) == ("reduce_load", True, 60)
     assert [one["id"] for one in rollback["verdicts"]] == ["RB-2"]
@@ -96,7 +96,7 @@ def test_option_3_goes_back_to_the_release_before_and_asking_twice_goes_back_onc
     live.go("1.0.1", **quick())
     for _time in range(2):
         done = live.run("rollback", None, **quick())
-        assert done.rc == 0, done.output
+        assert done.rc == 0, done.why
         rollback = live.decision()["rollback"]
         assert (rollback["strategy"], rollback["to"], rollback["verified"]) == ("previous_release", "1.0.0", True)
         assert rollback["budget"] == 120

@@ -27,5 +27,5 @@ def test_a_decision_that_could_not_be_made(ansible_playbook: Callable[..., Ansib
         ],
     }
     done = ansible_playbook([play], inventory={"all": {"hosts": {"a": {}, "b": {}}}})
-    assert done.rc == 0, done.output
+    assert done.rc == 0, done.why
     assert all(f"known on {host}" in done.stdout for host in ("localhost", "a", "b")), done.stdout

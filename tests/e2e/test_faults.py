@@ -25,7 +25,7 @@ FAULTS: list[tuple[str, set[str]]] = [
 
 def refused_and_rolled_back(stage: Stage, release: str, **variables: Any) -> dict[str, Any]:
     done = stage.run("cutover", release, **variables)
-    assert done.rc != 0, done.output
+    assert done.rc != 0, done.why
     decision = stage.decision()
     assert decision["release"] == release
     assert decision["decision"] == "no_go", decision["reasons"]

@@ -159,7 +159,7 @@ def fleet(collection_path: Path, tmp_path_factory: pytest.TempPathFactory) -> It
         made = Fleet(tmp_path_factory.mktemp("f"), base, collection_path)
         try:
             done = made.run("1.0.0")
-            assert done.rc == 0, done.output
+            assert done.rc == 0, done.why
             yield made
         finally:
             made.stage.close()
@@ -167,7 +167,7 @@ def fleet(collection_path: Path, tmp_path_factory: pytest.TempPathFactory) -> It
 
 def test_every_host_is_cut_over_wave_after_wave(fleet: Fleet) -> None:
     done = fleet.run("1.0.1", cutover_serial=[1, "100%"])
-    assert done.rc == 0, done.output
+    assert done.rc == 0, done.why
     assert fleet.releases() == {"a": "1.0.1", "b": "1.0.1", "c": "1.0.1"}
     decision = fleet.decision()
     assert decision["decision"] == "go"
@@ -211,7 +211,7 @@ def test_a_host_that_is_lost_on_the_way(fleet: Fleet) -> None:
         fleet.revive()
     # The host is back: the same command again brings all to the same release.
     done = fleet.run("1.0.2")
-    assert done.rc == 0, done.output
+    assert done.rc == 0, done.why
     assert set(fleet.releases().values()) == {"1.0.2"}
 
 
@@ -234,6 +234,6 @@ def test_all_hosts_are_lost(fleet: Fleet) -> None:
 def test_a_limit_without_the_controller(fleet: Fleet) -> None:
     before = fleet.releases()
     done = fleet.run("1.0.4", "--limit", "a,c")
-    assert done.rc == 0, done.output
+    assert done.rc == 0, done.why
     assert fleet.releases() == {"a": "1.0.4", "b": before["b"], "c": "1.0.4"}
     assert sorted(fleet.decision()["hosts"]) == ["a", "c"]

@@ -18,7 +18,7 @@ def refused(stage: Stage, release: str | None, **variables: Any) -> str:
     """Run, expect a refusal that touched nothing, and return what the report gives as the reasons."""
     before = tree(stage.home)
     done = stage.run("cutover", release, **variables)
-    assert done.rc != 0, done.output
+    assert done.rc != 0, done.why
     assert tree(stage.home) == before
     assert not (stage.home / "golive").exists()
     decision = stage.decision()

@@ -81,7 +81,7 @@ def test_rollback_by_hand_after_a_kill(live: Stage) -> None:
     kill_at(live, "cutover", "1.0.1", "golive.cutover.deploy : Run the services of the release", wait=1.5)
     kill_at(live, "rollback", None, "golive.cutover.deploy : Run its services as they were")
     done = live.run("rollback")
-    assert done.rc == 0, done.output
+    assert done.rc == 0, done.why
     decision = live.decision()
     assert decision["kind"] == "rollback"
     assert (decision["rolled_back"], decision["rollback_verified"], decision["rollback"]["to"]) == (True, True, "1.0.0")

@@ -29,7 +29,7 @@ def test_a_second_operator_is_refused_and_the_first_goes_on(live: Stage) -> None
     for word in ("anna", "since", "the maintenance window of tonight"):
         assert word in said, said
     done = first.wait()
-    assert done.rc == 0, done.output
+    assert done.rc == 0, done.why
     assert live.statuses() == {"1.0.0": "accepted", "1.0.1": "accepted"}
     assert live.health()["release"] == "1.0.1"
     assert not live.locked()
@@ -45,7 +45,7 @@ def test_a_second_operator_is_refused_and_the_first_goes_on(live: Stage) -> None
 def test_unlock_needs_the_run_by_name(live: Stage) -> None:
     live.variables.update(quick())
     free = live.run("unlock")
-    assert free.rc == 0, free.output
+    assert free.rc == 0, free.why
     killed = live.start("cutover", "1.0.0", cutover_operator="anna", cutover_run_id="the-run-that-died")
     try:
         killed.saw("TASK [golive.cutover.secrets : Render the env file")
@@ -60,7 +60,7 @@ def test_unlock_needs_the_run_by_name(live: Stage) -> None:
     assert other.rc != 0
     assert live.locked()
     done = live.run("unlock", None, unlock_run="the-run-that-died")
-    assert done.rc == 0, done.output
+    assert done.rc == 0, done.why
     assert not live.locked()
     live.verify_ledger()
 

@@ -82,7 +82,7 @@ def by_id(verdicts: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 
 def test_the_first_release_goes_live_on_the_data_of_before(spark: SparkTa) -> None:
     done = spark.run("cutover", "0.9.0", "-vvv", "--diff")
-    assert done.rc == 0, done.output
+    assert done.rc == 0, done.why
     decision = spark.decision()
     assert (decision["decision"], decision["previous_release"], decision["rolled_back"]) == ("go", None, False)
     assert health(spark)["release"] == "0.9.0"
@@ -94,7 +94,7 @@ def test_the_first_release_goes_live_on_the_data_of_before(spark: SparkTa) -> No
 def test_option_2_lets_fewer_streams_in(spark: SparkTa) -> None:
     before = spark.ids()
     done = spark.run("rollback", None, "-e", "rollback_strategy=reduce_load")
-    assert done.rc == 0, done.output
+    assert done.rc == 0, done.why
     decision = spark.decision()
     assert (decision["rollback_verified"], decision["rollback"]["strategy"]) == (True, "reduce_load")
     assert decision["rollback"]["budget"] == 60
@@ -109,7 +109,7 @@ def test_option_2_lets_fewer_streams_in(spark: SparkTa) -> None:
 def test_option_1_stops_the_scheduler_without_a_restart(spark: SparkTa) -> None:
     before = spark.ids()
     done = spark.run("rollback", None, "-vvv", "-e", "rollback_strategy=stop_scheduler")
-    assert done.rc == 0, done.output
+    assert done.rc == 0, done.why
     decision = spark.decision()
     assert (decision["rollback_verified"], decision["rollback"]["strategy"]) == (True, "stop_scheduler")
     assert decision["rollback"]["budget"] == 30
@@ -125,7 +125,7 @@ def test_a_release_goes_live_within_the_budgets_of_the_runbook(spark: SparkTa) -
     # Another image of Redis: its container is made anew, and what it holds and how it is configured must outlive it.
     spark.variables["spark_redis_image"] = f"{spark.image}-redis:7.1"
     done = spark.run("cutover", "1.0.0")
-    assert done.rc == 0, done.output
+    assert done.rc == 0, done.why
     decision = spark.decision()
     assert (decision["decision"], decision["previous_release"]) == ("go", "0.9.0")
     assert {name for name, one in spark.ids().items() if one == before[name]} == set()
@@ -148,7 +148,7 @@ def test_a_release_goes_live_within_the_budgets_of_the_runbook(spark: SparkTa) -
 def test_the_same_again_changes_nothing(spark: SparkTa) -> None:
     before = spark.ids()
     done = spark.run("cutover", "1.0.0")
-    assert done.rc == 0, done.output
+    assert done.rc == 0, done.why
     assert recap(done.stdout)["changed"] == 0, done.output
     assert spark.decision()["decision"] == "go"
     assert spark.ids() == before
@@ -164,7 +164,7 @@ def test_redis_that_is_killed_comes_back_with_its_data(spark: SparkTa) -> None:
 
 def test_a_faulty_release_is_rolled_back_and_that_is_verified(spark: SparkTa) -> None:
     done = spark.run("cutover", "1.1.0")
-    assert done.rc != 0, done.output
+    assert done.rc != 0, done.why
     decision = spark.decision()
     assert (decision["decision"], decision["release"], decision["previous_release"]) == ("no_go", "1.1.0", "1.0.0")
     assert (decision["rolled_back"], decision["rollback_verified"]) == (True, True), done.output
@@ -181,7 +181,7 @@ def test_a_faulty_release_is_rolled_back_and_that_is_verified(spark: SparkTa) ->
 
 def test_a_release_that_refuses_its_settings_is_rolled_back_before_anybody_is_served_by_it(spark: SparkTa) -> None:
     done = spark.run("cutover", "1.1.0-bad-config")
-    assert done.rc != 0, done.output
+    assert done.rc != 0, done.why
     decision = spark.decision()
     assert (decision["decision"], decision["rolled_back"], decision["rollback_verified"]) == ("no_go", True, True), done.output
     assert {one["name"]: one["status"] for one in decision["steps"]}["deploy"] == "failed"
@@ -212,7 +212,7 @@ def test_no_cutover_to_an_image_that_is_not_there(spark: SparkTa) -> None:
 
 def test_status_answers_the_six_questions(spark: SparkTa) -> None:
     done = spark.run("status")
-    assert done.rc == 0, done.output
+    assert done.rc == 0, done.why
     assert recap(done.stdout)["changed"] == 0
     for question in ("Who is the leader?", "Active alert count?", "SSE status?", "Notification failures?"):
         assert question in done.stdout

@@ -190,4 +190,4 @@ def test_the_examples_of_a_module_work(
         "tasks": [{"block": work, "always": scene.after}] if scene.after else work,
     }
     done = ansible_playbook([play], env=scene.environment)
-    assert done.rc == 0, done.output
+    assert done.rc == 0, done.why

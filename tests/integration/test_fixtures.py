@@ -44,6 +44,6 @@ def test_a_refused_module_is_a_result_too(run_module: Any) -> None:
 def test_a_playbook_runs_with_variables_from_a_file(ansible_playbook: Any, canary: str) -> None:
     play = {"hosts": "all", "gather_facts": False, "tasks": [{"ansible.builtin.debug": {"msg": "{{ word | length }}"}}]}
     done = ansible_playbook([play], extra_vars={"word": canary})
-    assert done.rc == 0, done.output
+    assert done.rc == 0, done.why
     assert str(len(canary)) in done.stdout
     assert canary not in " ".join(done.command)

@@ -45,6 +45,7 @@ class Check:
     retry: Retry | None
     tags: tuple[str, ...]
     skip: str | None
+    lane: str | None = None
 
     def expected(self) -> dict[str, dict[str, str]]:
         """The thresholds as they were written, for reports."""
@@ -71,6 +72,7 @@ CHECK_OPTIONS: Mapping[str, Option] = {
     "required": Option(opt.flag, "whether the check can block", default=True),
     "timeout": Option(opt.duration, "how long one look may take"),
     "retry": Option(opt.anything, "look again until it passes twice"),
+    "lane": Option(opt.text, "checks with the same word take turns, as they use something of which there is little"),
     "tags": Option(opt.list_of(opt.text), "words by which steps and gates choose checks", default=[]),
     "skip": Option(opt.text, "why the check is not asked here; only for checks that are not required"),
 }
@@ -211,6 +213,7 @@ def _read_check(
         retry=_read_retry(common["retry"], f"{where}.retry", problems),
         tags=tuple(common["tags"]),
         skip=common["skip"],
+        lane=common["lane"],
     )
 
 

@@ -200,6 +200,14 @@ class _Asking:
         return self._verdict(Judgement("inconclusive", reason), Observation())
 
 
+def _in_lanes(askings: Sequence[_Asking]) -> list[list[_Asking]]:
+    """What is asked one after another: a check for itself, or all that share a lane, where the first of them stands."""
+    lanes: dict[Any, list[_Asking]] = {}
+    for index, asking in enumerate(askings):
+        lanes.setdefault(index if asking.check.lane is None else asking.check.lane, []).append(asking)
+    return list(lanes.values())
+
+
 def run_checks(
     checks: Sequence[Check],
     probes: Mapping[str, Probe],
@@ -218,16 +226,19 @@ def run_checks(
     clock = clock or Clock()
     ends = clock.monotonic() + deadline
     askings = [_Asking(check, probes[check.probe], clock, ends, (baseline or {}).get(check.id)) for check in checks]
-    waiting = iter(askings)
+    waiting = iter(_in_lanes(askings))
     taking = threading.Lock()
 
     def work() -> None:
         while True:
             with taking:
-                asking = next(waiting, None)
-            if asking is None or clock.monotonic() >= ends:
+                lane = next(waiting, None)
+            if lane is None:
                 return
-            asking.ask()
+            for asking in lane:
+                if clock.monotonic() >= ends:
+                    return
+                asking.ask()
 
     workers = [threading.Thread(target=work, daemon=True) for _number in range(max(1, min(concurrency, len(askings))))]
     for worker in workers:

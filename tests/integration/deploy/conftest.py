@@ -115,7 +115,7 @@ class World:
         if env:
             self.write_env(release)
         result = self.verb("deploy", release, accept=accept)
-        assert result.rc == 0, result.output
+        assert result.rc == 0, result.why
         return result
 
     def ask(self, path: str = "/", port: int | None = None) -> dict[str, Any]:

@@ -104,7 +104,7 @@ def shop(
 def deploy(shop: Any, name: str, mode: str = "good", accept: bool = True, **more: Any) -> Any:
     shop.release(name, mode)
     result = shop.verb("deploy", name, accept=accept, **more)
-    assert result.rc == 0, result.output
+    assert result.rc == 0, result.why
     return result
 
 
@@ -129,7 +129,7 @@ def test_deploy_again_next_and_back_by_image_id(shop: Any) -> None:
     first = container_image(shop)
 
     again = shop.verb("deploy", "1.0.0", accept=True)
-    assert again.rc == 0, again.output
+    assert again.rc == 0, again.why
     assert again.changed() == 0, again.output
 
     deploy(shop, "1.1.0", accept=False)
@@ -141,7 +141,7 @@ def test_deploy_again_next_and_back_by_image_id(shop: Any) -> None:
     possible = shop.verb("possible", "1.1.0")
     assert possible.facts["deploy_possible"] == {"ok": True, "problems": [], "previous": "1.0.0"}, possible.output
     back = shop.verb("rollback", "1.1.0")
-    assert back.rc == 0, back.output
+    assert back.rc == 0, back.why
     assert shop.ask()["release"] == "1.0.0"
     assert container_image(shop) == first
     status = shop.verb("status", "1.1.0").facts["deploy_status"]
@@ -160,7 +160,7 @@ def test_release_that_never_becomes_healthy_fails_fast_with_its_last_lines(shop:
     assert expected in result.output
     assert shop.canary not in result.output
     back = shop.verb("rollback", "1.1.0")
-    assert back.rc == 0, back.output
+    assert back.rc == 0, back.why
     assert shop.ask()["release"] == "1.0.0"
 
 
@@ -172,7 +172,7 @@ def test_one_shot_that_fails_is_named(shop: Any) -> None:
     assert "migrate did not come up: it ended with exit code 7" in result.output
     assert "column is missing" in result.output
     back = shop.verb("rollback", "1.0.0")
-    assert back.rc == 0, back.output
+    assert back.rc == 0, back.why
     assert back.facts["deploy_status"] == {"release": None, "services": []}
     assert shop.docker("ps", "-aq", "--filter", f"label=com.docker.compose.project={shop.project}") == ""
 
@@ -216,12 +216,12 @@ def test_same_release_with_another_image_is_refused(shop: Any) -> None:
 def test_check_mode_reconfigure_and_secrets(shop: Any) -> None:
     shop.release("1.0.0")
     checked = shop.verb("deploy", "1.0.0", "--check")
-    assert checked.rc == 0, checked.output
+    assert checked.rc == 0, checked.why
     assert shop.docker("ps", "-aq", "--filter", f"label=com.docker.compose.project={shop.project}") == ""
     result = shop.verb("deploy", "1.0.0", "-vvv", "--diff", accept=True)
-    assert result.rc == 0, result.output
+    assert result.rc == 0, result.why
     changed = shop.verb("reconfigure", "1.0.0", "-vvv", deploy_set={"LEVEL": "5"}, deploy_apply="restart")
-    assert changed.rc == 0, changed.output
+    assert changed.rc == 0, changed.why
     assert shop.ask()["level"] == "5"
     assert shop.canary not in result.output + changed.output
     found = [p for p in Path(shop.home).rglob("*") if p.is_file() and shop.canary.encode() in p.read_bytes()]

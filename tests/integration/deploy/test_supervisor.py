@@ -33,7 +33,7 @@ def test_deploy_then_again_changes_nothing(world: Any) -> None:
     assert (world.home / "current").resolve() == world.home / "releases" / "1.0.0"
 
     again = world.verb("deploy", "1.0.0", accept=True)
-    assert again.rc == 0, again.output
+    assert again.rc == 0, again.why
     assert again.changed() == 0, again.output
     assert world.ask()["pid"] == answer["pid"]
 
@@ -41,7 +41,7 @@ def test_deploy_then_again_changes_nothing(world: Any) -> None:
 def test_check_mode_on_the_first_run_changes_nothing(world: Any) -> None:
     world.source("1.0.0")
     result = world.verb("deploy", "1.0.0", "--check")
-    assert result.rc == 0, result.output
+    assert result.rc == 0, result.why
     assert result.changed() > 0
     assert not answers(world.port)
     assert not (world.home / "supervisor").exists()
@@ -57,14 +57,14 @@ def test_new_release_replaces_the_old_and_rollback_brings_it_back(world: Any) ->
     assert world.ask()["name"] == "later"
 
     back = world.verb("rollback", "1.1.0")
-    assert back.rc == 0, back.output
+    assert back.rc == 0, back.why
     assert back.facts["deploy_status"]["release"] == "1.0.0"
     assert world.ask()["release"] == "1.0.0"
     assert world.ask()["name"] == "api"
     assert (world.home / "current").resolve() == world.home / "releases" / "1.0.0"
 
     again = world.verb("rollback", "1.1.0")
-    assert again.rc == 0, again.output
+    assert again.rc == 0, again.why
     assert again.changed() == 0, again.output
 
 
@@ -88,7 +88,7 @@ def test_release_that_never_becomes_healthy_fails_with_its_last_lines(world: Any
         assert time.monotonic() - began < 15
 
     back = world.verb("rollback", "1.1.0")
-    assert back.rc == 0, back.output
+    assert back.rc == 0, back.why
     assert world.ask()["release"] == "1.0.0"
 
 
@@ -97,7 +97,7 @@ def test_first_release_that_fails_is_stopped_by_rollback(world: Any) -> None:
     world.services = [{**world.services[0], "start_timeout": "1s"}]
     assert world.verb("deploy", "1.0.0").rc != 0
     back = world.verb("rollback", "1.0.0")
-    assert back.rc == 0, back.output
+    assert back.rc == 0, back.why
     assert back.facts["deploy_status"] == {"release": None, "services": []}
     assert not answers(world.port)
     assert not (world.home / "current").is_symlink()
@@ -131,7 +131,7 @@ def test_possible_names_everything_at_once_and_changes_nothing(world: Any, free_
         other = taken.getsockname()[1]
         world.services = [*world.services, {"name": "late", "command": ["true"], "port": other}]
         result = world.verb("possible", "1.2.0", deploy_source=str(world.root / "nothing"))
-    assert result.rc == 0, result.output
+    assert result.rc == 0, result.why
     problems = "\n".join(result.facts["deploy_possible"]["problems"])
     assert "does not exist" in problems
     assert f"port {other} of late is taken" in problems
@@ -156,7 +156,7 @@ def test_killed_supervisord_is_started_again(world: Any) -> None:
     os.kill(supervisord_pid(world), signal.SIGKILL)
     assert world.ask()["pid"] == orphan
     result = world.verb("deploy", "1.0.0")
-    assert result.rc == 0, result.output
+    assert result.rc == 0, result.why
     assert world.ask()["pid"] != orphan
     assert not Path(f"/proc/{orphan}").exists()
     assert result.facts["deploy_status"]["services"][0]["healthy"]
@@ -167,7 +167,7 @@ def test_written_settings_restart_what_runs_with_old_ones(world: Any) -> None:
     pid = world.ask()["pid"]
     world.write_env("1.0.0", LEVEL="9")
     result = world.verb("deploy", "1.0.0")
-    assert result.rc == 0, result.output
+    assert result.rc == 0, result.why
     assert world.ask()["level"] == "9"
     assert world.ask()["pid"] != pid
 
@@ -176,7 +176,7 @@ def test_reconfigure_by_reload_and_by_restart(world: Any) -> None:
     world.deploy("1.0.0")
     pid = world.ask()["pid"]
     result = world.verb("reconfigure", "1.0.0", deploy_set={"LEVEL": "2"}, deploy_apply="reload", deploy_only=["api"])
-    assert result.rc == 0, result.output
+    assert result.rc == 0, result.why
     wait_until(lambda: world.ask()["level"] == "2")
     assert world.ask()["pid"] == pid
     env_file = world.home / "releases" / "1.0.0" / ".env"
@@ -186,7 +186,7 @@ def test_reconfigure_by_reload_and_by_restart(world: Any) -> None:
     again = world.verb("reconfigure", "1.0.0", deploy_set={"LEVEL": "2"}, deploy_apply="reload")
     assert again.changed() == 0, again.output
     result = world.verb("reconfigure", "1.0.0", deploy_set={"LEVEL": "3"}, deploy_apply="restart")
-    assert result.rc == 0, result.output
+    assert result.rc == 0, result.why
     assert world.ask()["level"] == "3"
     assert world.ask()["pid"] != pid
     unknown = world.verb("reconfigure", "1.0.0", deploy_only=["web"])
@@ -213,7 +213,7 @@ def test_secrets_are_in_the_env_file_alone(world: Any) -> None:
     world.source("1.0.0")
     world.write_env("1.0.0")
     result = world.verb("deploy", "1.0.0", "-vvv", "--diff", accept=True)
-    assert result.rc == 0, result.output
+    assert result.rc == 0, result.why
     result2 = world.verb("reconfigure", "1.0.0", "-vvv", "--diff", deploy_set={"LEVEL": "1"})
     assert result2.rc == 0, result2.output
     assert world.canary not in result.output + result2.output
@@ -287,7 +287,7 @@ def test_controller_killed_then_the_same_command_again(world: Any, tmp_path: Pat
     assert result.rc == -signal.SIGKILL
 
     again = world.verb("deploy", "1.1.0", accept=True)
-    assert again.rc == 0, again.output
+    assert again.rc == 0, again.why
     assert world.ask()["release"] == "1.1.0"
     assert again.facts["deploy_status"]["services"][0]["healthy"]
     assert sorted(one.name for one in (world.home / "releases").iterdir()) == ["1.0.0", "1.1.0"]

@@ -29,11 +29,11 @@ def test_first_run_in_check_mode_then_real_then_nothing_to_do(
     }
     env = {"ANSIBLE_VERBOSITY": "3"}
     planned = ansible_playbook(PLAY, "--check", "--diff", extra_vars=variables, env=env)
-    assert planned.rc == 0, planned.output
+    assert planned.rc == 0, planned.why
     assert planned.changed() == 2
     assert not home.exists()
     done = ansible_playbook(PLAY, "--diff", extra_vars=variables, env=env)
-    assert done.rc == 0, done.output
+    assert done.rc == 0, done.why
     path = home / "releases" / "1.0.0" / ".env"
     assert path.read_text() == f'TOKEN="{canary} it\'s \\$5"\n'
     assert stat.S_IMODE(path.stat().st_mode) == 0o600

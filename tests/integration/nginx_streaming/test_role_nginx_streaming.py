@@ -133,13 +133,13 @@ def test_streams_go_through_at_once_and_are_limited(
 ) -> None:
     server, variables = site
     planned = ansible_playbook(PLAY, "--check", "--diff", extra_vars=variables)
-    assert planned.rc == 0, planned.output
+    assert planned.rc == 0, planned.why
     assert "+    proxy_buffering off;" in planned.output
     assert not (server.directory / "golive.d").exists()
     done = ansible_playbook(PLAY, "--diff", extra_vars=variables)
-    assert done.rc == 0, done.output
+    assert done.rc == 0, done.why
     again = ansible_playbook(PLAY, extra_vars=variables)
-    assert (again.rc, again.changed()) == (0, 0), again.output
+    assert (again.rc, again.changed()) == (0, 0), again.why
 
     seconds, headers = first_event(server.url + "/api/stream/candles")
     assert seconds < 1.0
@@ -187,10 +187,10 @@ def test_rolled_back_and_taken_away(site: tuple[Server, dict[str, Any]], ansible
     assert ansible_playbook(PLAY, extra_vars=changed).rc == 0
     assert "5m" in ours.read_text()
     back = ansible_playbook(ROLLBACK, extra_vars=changed)
-    assert back.rc == 0 and back.changed() == 1, back.output
+    assert back.rc == 0 and back.changed() == 1, back.why
     assert ours.read_text() == first
     untouched = ansible_playbook(ROLLBACK, extra_vars={**variables, "cutover_run": {"id": "run-3"}})
-    assert (untouched.rc, untouched.changed()) == (0, 0), untouched.output
+    assert (untouched.rc, untouched.changed()) == (0, 0), untouched.why
     gone = ansible_playbook(PLAY, extra_vars={**variables, "nginx_streaming_state": "absent", "cutover_run": {"id": "run-4"}})
-    assert gone.rc == 0, gone.output
+    assert gone.rc == 0, gone.why
     assert not ours.exists()

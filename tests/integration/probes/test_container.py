@@ -54,6 +54,16 @@ class Yard:
     def state(self, name: str) -> str:
         return str(self.inspect(name)["State"]["Status"])
 
+    def crowd(self, count: int) -> None:
+        """So many events of another container."""
+        import docker
+
+        names = [self.run("other"), f"{self.key}-another"]
+        with contextlib.closing(docker.APIClient(base_url=self.engine["DOCKER_HOST"])) as client:
+            for _number in range(count):
+                client.rename(*names)
+                names.reverse()
+
     def look(self, timeout: float = 10.0, **raw: Any) -> Observation:
         return look(PROBE, timeout, docker_host=self.engine["DOCKER_HOST"], **raw)
 
@@ -135,6 +145,17 @@ class TestContainers:
         assert (seen.measures["restarts"], seen.measures["restarts_since"]) == (0, 1)
         time.sleep(1.1)
         assert yard.look(name=name, since="500ms").measures["restarts_since"] == 0
+
+    def test_a_restart_of_one_whose_making_is_forgotten(self, yard: Yard) -> None:
+        """The engine remembers 256 events: those of others push out the older ones."""
+        old = yard.run("old")
+        yard.crowd(260)
+        new = yard.run("new")
+        yard.docker("restart", "-t", "0", old, new)
+        assert yard.look(name=new, since="10m").measures["restarts_since"] == 1
+        seen = yard.look(name=old, since="10m")
+        assert "restarts_since" not in seen.measures
+        assert "remembers only 256 events" in seen.missing["restarts_since"]
 
     def test_several_need_a_reduction(self, yard: Yard) -> None:
         yard.run("a", service="one")

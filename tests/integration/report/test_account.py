@@ -44,7 +44,7 @@ def test_a_line_for_each_step_and_what_did_not_pass(account: Callable[..., Any])
     quiet = {"name": "A quiet change", "ansible.builtin.command": "echo noise", "changed_when": True}
     ask = {"name": "Ask", "golive.cutover.check": {"checks": CHECKS}}
     done = account([_record(1), quiet, ask, _record(2), _record(2), _record(3)])
-    assert done.rc == 0, done.output
+    assert done.rc == 0, done.why
     assert done.stdout.splitlines() == [
         "Cut over",
         "  ✓ preflight      1.3 s of 30 s",
@@ -121,7 +121,7 @@ def test_what_no_log_hides_stays_hidden(account: Callable[..., Any], verbosity: 
         {"ansible.builtin.command": {"argv": ["true", "CANARY-6"]}, "changed_when": False, "register": "x"},
     ]
     done = account(tasks, *([verbosity] if verbosity else []))
-    assert done.rc == 0, done.output
+    assert done.rc == 0, done.why
     shown = done.output if verbosity != "-vvv" else done.output.replace('"CANARY-6"', "")
     assert "CANARY-" not in shown
     assert "invocation" not in done.output

@@ -54,7 +54,7 @@ def test_a_picture_gets_from_the_host_into_the_report(
         },
         env={"PATH": f"{CACHE / 'bin'}:{os.environ['PATH']}"},
     )
-    assert done.rc == 0, done.output
+    assert done.rc == 0, done.why
     home = tmp_path / "reports/demo" / str(RUN["id"])
     (picture,) = (home / "evidence").iterdir()
     assert picture.name.startswith("localhost-UI_1_x-page-")

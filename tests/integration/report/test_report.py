@@ -119,7 +119,7 @@ def test_no_secret_is_written_or_shown(ansible_playbook: Callable[..., Any], tmp
         },
         env={"ANSIBLE_STDOUT_CALLBACK": callback},
     )
-    assert done.rc == 0, done.output
+    assert done.rc == 0, done.why
     assert "demo was rolled back to 1.0.0" in done.output
     written = {one: one.read_text(encoding="utf-8") for one in (tmp_path / "reports").rglob("*") if one.is_file()}
     assert {one.name for one in written} == FILES
@@ -146,7 +146,7 @@ def test_the_role_writes_once_for_many_hosts(ansible_playbook: Callable[..., Any
         inventory={"all": {"hosts": {"web-1": {"ansible_connection": "ssh", "ansible_port": 1}, "web-2": {}}}},
         extra_vars={"the_run": RUN, "cutover_environment": "demo"},
     )
-    assert done.rc == 0, done.output
+    assert done.rc == 0, done.why
     # A report is no change to the system: a run that had nothing to do is a run with nothing changed.
     assert (done.changed(), "rolled back to" in done.stdout) == (0, False)
     assert (tmp_path / "here" / "latest" / "report.html").is_file()

@@ -77,7 +77,7 @@ def test_previous_release_verified_timed_and_asked_again(world: Any) -> None:
     world.deploy("1.0.0")
     world.deploy("1.1.0", accept=False)
     result = roll_back(world, cutover_checks=checks(world, "1.0.0", ["smoke"]))
-    assert result.rc == 0, result.output
+    assert result.rc == 0, result.why
     outcome = result.outcome
     assert outcome["verified"] is True
     assert (outcome["strategy"], outcome["to"], outcome["error"], outcome["budget"]) == ("previous_release", "1.0.0", None, 120.0)
@@ -94,7 +94,7 @@ def test_previous_release_verified_timed_and_asked_again(world: Any) -> None:
 
     # By hand and again: it is the same rollback, not one release further back.
     again = roll_back(world, kind="rollback", cutover_checks=checks(world, "1.0.0", ["smoke"]))
-    assert again.rc == 0, again.output
+    assert again.rc == 0, again.why
     assert again.outcome["to"] == "1.0.0"
     assert again.outcome["verified"] is True
     assert again.changed() == 0, again.output
@@ -130,7 +130,7 @@ def test_target_gone_is_an_error_and_what_runs_is_left_alone(world: Any) -> None
 def test_first_release_is_stopped_and_seen_to_be_stopped(world: Any) -> None:
     world.deploy("1.1.0", accept=False)
     result = roll_back(world, cutover_checks=checks(world, "1.1.0", ["smoke"]))
-    assert result.rc == 0, result.output
+    assert result.rc == 0, result.why
     assert (result.outcome["to"], result.outcome["verified"], result.outcome["verdicts"]) == (None, True, [])
     assert not answers(world.port)
 
@@ -143,7 +143,7 @@ def test_release_that_is_named_must_have_been_accepted(world: Any) -> None:
     assert refused.rc != 0
     assert "the release 2.0.0 is not known" in refused.outcome["error"]
     result = roll_back(world, rollback_to="0.9.0", cutover_checks=checks(world, "0.9.0", ["smoke"]))
-    assert result.rc == 0, result.output
+    assert result.rc == 0, result.why
     assert world.ask()["release"] == "0.9.0"
 
 
@@ -159,7 +159,7 @@ def test_strategy_that_changes_a_setting(world: Any) -> None:
         rollback_strategies=strategies,
         cutover_checks=checks(world, "off", ["smoke"], field="level"),
     )
-    assert result.rc == 0, result.output
+    assert result.rc == 0, result.why
     assert result.outcome["verified"] is True
     assert result.outcome["to"] == "1.0.0"
     assert world.ask()["level"] == "off"
@@ -170,7 +170,7 @@ def test_check_mode_changes_nothing_and_claims_nothing(world: Any) -> None:
     world.deploy("1.0.0")
     world.deploy("1.1.0", accept=False)
     result = roll_back(world, "--check", cutover_checks=checks(world, "1.0.0", ["smoke"]))
-    assert result.rc == 0, result.output
+    assert result.rc == 0, result.why
     assert result.outcome["verified"] is False
     assert world.ask()["release"] == "1.1.0"
     assert result.known["current"]["id"] == "1.1.0"

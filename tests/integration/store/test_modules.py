@@ -41,7 +41,7 @@ def tasks(place: Any, tmp_path: Path, ansible_playbook: Callable[..., Any]) -> C
         content = f"{{{{ [{names}] | ansible.builtin.to_json }}}}"
         play.append({"ansible.builtin.copy": {"content": content, "dest": str(file), "mode": "0600"}})
         done = ansible_playbook([{"hosts": "localhost", "gather_facts": False, "tasks": play}])
-        assert done.rc == 0, done.output
+        assert done.rc == 0, done.why
         results: list[dict[str, Any]] = json.loads(file.read_text())
         return [{"failed": False, **result} for result in results]
 

@@ -55,7 +55,7 @@ def toolbox(tmp_path: Path, ansible_playbook: Callable[..., Any]) -> Callable[..
 
 def test_interpreter_that_has_everything_is_used(toolbox: Callable[..., tuple[Any, str | None]], tmp_path: Path) -> None:
     result, python = toolbox()
-    assert result.rc == 0, result.output
+    assert result.rc == 0, result.why
     assert result.changed() == 0
     assert python == sys.executable
     assert not (tmp_path / "home").exists()
@@ -69,16 +69,16 @@ def test_what_is_missing_is_installed_once(
         "toolbox_wheelhouse": str(wheelhouse),
     }
     checked, python = toolbox("--check", **wanted)
-    assert checked.rc == 0, checked.output
+    assert checked.rc == 0, checked.why
     assert f"lacks {MODULE}" in checked.output
     assert python == sys.executable
     assert not (tmp_path / "home").exists()
 
     first, python = toolbox(**wanted)
-    assert first.rc == 0, first.output
+    assert first.rc == 0, first.why
     assert python == str(tmp_path / "home" / "toolbox" / "bin" / "python")
     again, same = toolbox(**wanted)
-    assert again.rc == 0, again.output
+    assert again.rc == 0, again.why
     assert (again.changed(), same) == (0, python)
 
     # Cut off in the middle: the library is gone, the environment is there.
@@ -90,7 +90,7 @@ def test_what_is_missing_is_installed_once(
             child.unlink()
         path.rmdir()
     mended, same = toolbox(**wanted)
-    assert mended.rc == 0, mended.output
+    assert mended.rc == 0, mended.why
     assert same == python
 
 

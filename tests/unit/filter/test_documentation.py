@@ -54,4 +54,4 @@ def test_the_examples_hold(ansible_playbook: Callable[..., Any]) -> None:
     tasks = [task for name in sorted(FILTERS) for task in _described(name)["EXAMPLES"]]
     assert len(tasks) >= len(FILTERS)
     done = ansible_playbook([{"hosts": "localhost", "gather_facts": False, "tasks": tasks}])
-    assert done.rc == 0, done.output
+    assert done.rc == 0, done.why

@@ -102,6 +102,39 @@ def test_checks_are_asked_at_the_same_time() -> None:
     assert {v["status"] for v in verdicts} == {"pass"}
 
 
+def test_checks_of_one_lane_take_turns_and_hold_up_no_other() -> None:
+    busy, other, broken = threading.Lock(), threading.Event(), []
+
+    def alone(context: Context) -> Observation:
+        if not busy.acquire(blocking=False):
+            broken.append("two at once")
+        other.wait(5)
+        busy.release()
+        return seen(status=200)
+
+    def free(context: Context) -> Observation:
+        other.set()
+        return seen(status=200)
+
+    probes = {"fake": FakeProbe(alone), "free": FakeProbe(free)}
+    probes["free"].name = "free"
+    raw = [{"id": f"L{n}", "fake": {}, "lane": "streams", "expect": {"status": "== 200"}} for n in range(3)]
+    raw.append({"id": "F", "free": {}, "expect": {"status": "== 200"}})
+    verdicts = run_checks(read_checks(raw, probes), probes)
+    assert [(v["id"], v["status"]) for v in verdicts] == [("L0", "pass"), ("L1", "pass"), ("L2", "pass"), ("F", "pass")]
+    assert broken == []
+
+
+def test_what_waits_for_its_turn_when_the_deadline_is_over_was_not_begun() -> None:
+    def wait(context: Context) -> Observation:
+        context.stop.wait(5)
+        return seen(status=200)
+
+    verdicts = run(FakeProbe(wait), {"lane": "a"}, {"lane": "a"}, real_time=True, deadline=0.3)
+    assert [v["status"] for v in verdicts] == ["inconclusive", "inconclusive"]
+    assert "it was not begun" in verdicts[1]["reason"]
+
+
 def test_a_skipped_check_is_not_asked() -> None:
     probe = FakeProbe(seen(status=200))
     (verdict,) = run(probe, {"required": False, "skip": "not configured"})
