@@ -546,7 +546,7 @@ def docker_image(docker_engine: dict[str, str]) -> Callable[[str], str]:
 
 @dataclasses.dataclass
 class AnsibleResult:
-    """What a run of Ansible returned. ``output`` is stdout and stderr together, as a person sees it; ``why`` begins with its end."""
+    """What a run of Ansible returned: ``output`` as a person sees it, stdout and stderr together; ``why`` begins with its end."""
 
     rc: int
     stdout: str
