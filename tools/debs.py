@@ -69,6 +69,11 @@ class Bundle:
 
 
 BUNDLES: dict[str, Bundle] = {
+    "alertmanager": Bundle(
+        "Prometheus Alertmanager and amtool",
+        ("prometheus-alertmanager",),
+        {"prometheus-alertmanager": None, "amtool": None},
+    ),
     "chromium": Bundle("browser for the probe page", ("chromium",), {"chromium": (120,)}),
     "nginx": Bundle("nginx web server", ("nginx",), {"nginx": (1, 20)}),
     "redis": Bundle(
