@@ -18,6 +18,7 @@ import pytest
 import yaml
 
 from tests.conftest import CACHE, Nginx, RedisServer, _tool
+from tests.integration.notify.conftest import MailStandIn
 
 MODULES = sorted(path.stem for path in (Path(__file__).resolve().parents[2] / "plugins/modules").glob("*.py"))
 IN_DOCKER = {"compose_release"}
@@ -42,6 +43,8 @@ class Stage:
 
     place: Path
     fixture: Callable[[str], Any]
+    ended: list[Callable[[], None]] = dataclasses.field(default_factory=list)
+    """What is to be ended after the examples."""
 
     def store(self) -> Scene:
         return Scene({"sqlite:///var/lib/golive/golive.db": f"sqlite://{self.place}/golive.db"})
@@ -83,6 +86,21 @@ class Stage:
         how = {"binary": server.binary, "config": str(server.config), "prefix": str(server.directory)}
         places = {"/etc/nginx": str(server.directory), "/var/lib/golive": str(self.place)}
         return Scene(places, {"cutover_run": {"id": "run-1"}}, how)
+
+    def notify(self) -> Scene:
+        server: Nginx = self.fixture("nginx")("server { listen 127.0.0.1:@PORT@; location / { return 200 ok; } }")
+        mails = MailStandIn(None)
+        self.ended.append(mails.close)
+        replace = {
+            "sqlite:///var/lib/golive/golive.db": f"sqlite://{self.place}/golive.db",
+            "host: mail.example.org": f"host: localhost\n        port: {mails.port}\n        security: none",
+        }
+        variables = {
+            "notify_allowed_hosts": ["localhost", "api.telegram.org"],
+            "notify_secrets": {"slack_webhook": f"http://localhost:{server.port}/", "telegram_bot_token": "1:CANARY"},
+        }
+        good = {"that": "told.results | map(attribute='status') | list == ['sent', 'sent']"}
+        return Scene(replace, variables, after=[{"ansible.builtin.assert": good}])
 
     def python_libraries(self) -> Scene:
         known = {"ansible.builtin.assert": {"that": f"found.python == '{sys.executable}'"}}
@@ -171,7 +189,9 @@ def short_place() -> Iterator[Path]:
 def test_the_examples_of_a_module_work(
     name: str, short_place: Path, ansible_playbook: Callable[..., Any], request: pytest.FixtureRequest
 ) -> None:
-    make = getattr(Stage(short_place, request.getfixturevalue), name, None)
+    stage = Stage(short_place, request.getfixturevalue)
+    request.addfinalizer(lambda: [end() for end in stage.ended] and None)
+    make = getattr(stage, name, None)
     assert make is not None, f"no test runs the examples of {name}"
     scene: Scene = make()
     text: str = importlib.import_module(f"ansible_collections.golive.cutover.plugins.modules.{name}").EXAMPLES
