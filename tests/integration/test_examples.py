@@ -102,6 +102,24 @@ class Stage:
         good = {"that": "told.results | map(attribute='status') | list == ['sent', 'sent']"}
         return Scene(replace, variables, after=[{"ansible.builtin.assert": good}])
 
+    def sample(self) -> Scene:
+        page = "alerts_active 3\\nnotifications_sent_total 5\\nother 1\\n"
+        text = "server { listen 127.0.0.1:@PORT@; default_type text/plain; location / { return 200 '" + page + "'; } }"
+        server: Nginx = self.fixture("nginx")(text)
+        good = {"that": ["seen.series['executor-1'] == 2", "seen.failed_pages == {}"]}
+        replace = {**self.store().replace, "http://127.0.0.1:4001": server.url}
+        return Scene(replace, after=[{"ansible.builtin.assert": good}])
+
+    def sampler(self) -> Scene:
+        return Scene({**self.sample().replace, "/var/lib/golive": str(self.place)})
+
+    def hypercare(self) -> Scene:
+        place = {"store": f"sqlite://{self.place}/golive.db", "environment": "spark-ta"}
+        data = {"kind": "cutover", "decision": "go", "release": "1.0.0"}
+        go = {"golive.cutover.ledger": {**place, "run": "run-1", "event": "run_ended", "data": data}}
+        good = ["watch.chosen.name == 'T+0'", "judged.verdicts | map(attribute='status') == ['inconclusive']"]
+        return Scene(self.store().replace, before=[go], after=[{"ansible.builtin.assert": {"that": good}}])
+
     def python_libraries(self) -> Scene:
         known = {"ansible.builtin.assert": {"that": f"found.python == '{sys.executable}'"}}
         return Scene({"/var/lib/golive/toolbox/bin/python": sys.executable}, defaults={"own": False}, after=[known])

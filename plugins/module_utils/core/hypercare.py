@@ -323,14 +323,12 @@ def judge_looks(
     end: float,
     every: Optional[float] = None,
     other_jumps: Sequence[Jump] = (),
-    taken_back: int = 0,
     allowed: float = 0.0,
 ) -> dict[str, Any]:
     """Whether the sampler looked all the time from start to end, by a clock that did not jump: ``pass`` or ``inconclusive``.
 
     ``passed``: the looks of the sampler, each with what its steady clock said; at most one is not after the start.
-    ``taken_back``: how often the store gave samples up because the clock was put back. ``allowed``: a pause of so many seconds is
-    no gap yet; without it, one of 2.5 usual pauses.
+    ``allowed``: a pause of so many seconds is no gap yet; without it, one of 2.5 usual pauses.
     """
     title = "The sampler looked all the time, and the clock did not jump"
     proof: dict[str, Any] = {"window": round(end - start, 3)}
@@ -363,9 +361,7 @@ def judge_looks(
     for jump in jumps:
         ahead = "ahead" if jump.by > 0 else "back"
         why.append(f"the clock jumped {units.show(round(abs(jump.by), 1), 'time')} {ahead} at {utc(jump.at)}")
-    if taken_back and not jumps:
-        why.append(f"the clock was put back {taken_back} time{'' if taken_back == 1 else 's'}, and samples were given up")
-    measures["jumps"] = {"value": max(len(jumps), taken_back), "unit": ""}
+    measures["jumps"] = {"value": len(jumps), "unit": ""}
     if why:
         reason = "could not be measured, because " + "; ".join(why[:6]) + (f"; and {len(why) - 6} more" if len(why) > 6 else "")
         return _record("HYPERCARE-LOOKS", title, "inconclusive", reason, measures=measures, proof=proof, started=utc(end))
