@@ -73,6 +73,20 @@ class Stage:
             environment={"PATH": f"{CACHE / 'bin'}:{os.environ['PATH']}"},
         )
 
+    def canary(self) -> Scene:
+        answer = 'location / { default_type application/json; return 200 \'{"status": "PASS"}\'; }'
+        server: Nginx = self.fixture("nginx")(f"server {{ listen 127.0.0.1:@PORT@; {answer} }}")
+        good = [
+            "canary.verdict.status == 'pass'",
+            "gate.verdicts[0].status == 'inconclusive'",
+            "(cutover_reports_dir ~ '/shop/run-1/' ~ canary.verdict.artefacts[0].file) is file",
+        ]
+        return Scene(
+            {**self.store().replace, "http://127.0.0.1:3000": server.url},
+            {"cutover_reports_dir": str(self.place), "cutover_environment": "shop", "cutover_run": {"id": "run-1"}},
+            after=[{"ansible.builtin.assert": {"that": good}}],
+        )
+
     def go_no_go(self) -> Scene:
         return Scene()
 
