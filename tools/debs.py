@@ -466,6 +466,7 @@ def unpack(name: str, bundle: Bundle, say: bool = True) -> Path:
         for archive in archives:
             _unpack_archive(archive, part)
         _alternatives(part)
+        _relocate(part)
         (part / ".stamp").write_text(stamp, encoding="utf-8")
         shutil.rmtree(root, ignore_errors=True)
         part.rename(root)
@@ -498,6 +499,19 @@ def _alternatives(root: Path) -> None:
             link.symlink_to(target)
 
 
+#: The directory that Debian's Alertmanager reads its templates from, whatever it is told; and the descriptor that takes its place.
+ALERTMANAGER_DATA = "/usr/share/prometheus/alertmanager"
+ALERTMANAGER_DESCRIPTOR = 9
+
+
+def _relocate(root: Path) -> None:
+    """Let a program with a built-in path read from a descriptor that its wrapper opens. The length of a text in it is fixed."""
+    program = root / "usr/bin/prometheus-alertmanager"
+    if program.exists():
+        place = f"/proc/self/fd/{ALERTMANAGER_DESCRIPTOR}".rjust(len(ALERTMANAGER_DATA), "/")
+        program.write_bytes(program.read_bytes().replace(ALERTMANAGER_DATA.encode(), place.encode()))
+
+
 def library_path(root: Path) -> list[str]:
     """Return the directories with shared libraries in an unpacked bundle."""
     triplets = sorted((root / "usr/lib").glob("*-linux-gnu*"))
@@ -521,6 +535,8 @@ def wrapper(name: str, command: str, root: Path | None) -> str:
         if name == "docker":
             # The client looks for its plugins in fixed places and in its configuration directory: give it one of its own.
             lines.append(f': "${{DOCKER_CONFIG:={CACHE / "docker" / "config"}}}"; export DOCKER_CONFIG')
+        if name == "prometheus-alertmanager":
+            lines.append(f"exec {ALERTMANAGER_DESCRIPTOR}< {shlex.quote(str(root) + ALERTMANAGER_DATA)}")
         if name == "mmdebstrap":
             lines.append(f"PERL5LIB={shlex.quote(str(root / 'usr/share/perl5'))}; export PERL5LIB")
     if name == "nginx":

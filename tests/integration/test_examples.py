@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.conftest import CACHE, Nginx, RedisServer, _tool
+from tests.conftest import CACHE, Alertmanager, Nginx, Prometheus, RedisServer, _tool
 from tests.integration.notify.conftest import MailStandIn
 
 MODULES = sorted(path.stem for path in (Path(__file__).resolve().parents[2] / "plugins/modules").glob("*.py"))
@@ -100,6 +100,20 @@ class Stage:
         how = {"binary": server.binary, "config": str(server.config), "prefix": str(server.directory)}
         places = {"/etc/nginx": str(server.directory), "/var/lib/golive": str(self.place)}
         return Scene(places, {"cutover_run": {"id": "run-1"}}, how)
+
+    def monitoring_config(self) -> Scene:
+        rules = self.place / "rules"
+        rules.mkdir()
+        prometheus: Prometheus = self.fixture("prometheus")(config=f"rule_files: ['{rules}/*.yml']\n")
+        alertmanager: Alertmanager = self.fixture("alertmanager")()
+        replace = {
+            "/etc/prometheus/rules": str(rules),
+            "/etc/prometheus/prometheus.yml": str(prometheus.directory / "prometheus.yml"),
+            "/etc/prometheus/alertmanager.yml": str(alertmanager.config),
+            "http://127.0.0.1:9090": prometheus.url,
+            "http://127.0.0.1:9093": alertmanager.url,
+        }
+        return Scene(replace, environment={"PATH": f"{CACHE / 'bin'}:{os.environ['PATH']}"})
 
     def notify(self) -> Scene:
         server: Nginx = self.fixture("nginx")("server { listen 127.0.0.1:@PORT@; location / { return 200 ok; } }")
