@@ -189,6 +189,16 @@ class Stage:
         }
         return Scene({"/srv/reports": f"{self.place}/more"}, variables)
 
+    def signoff(self) -> Scene:
+        known = {"store": f"sqlite://{self.place}/golive.db", "environment": "spark-ta"}
+        ended = {"run": "run-1", "event": "run_ended", "data": {"kind": "cutover", "decision": "go"}}
+        one_is_missing = {"that": "signed.signoff.missing == ['Development Lead']"}
+        return Scene(
+            self.store().replace,
+            before=[{"golive.cutover.ledger": {**known, **ended}}],
+            after=[{"ansible.builtin.assert": one_is_missing}],
+        )
+
     def supervisor_programs(self) -> Scene:
         (self.place / "releases/1.0.0").mkdir(parents=True)
         replace = {
