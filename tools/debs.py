@@ -94,6 +94,7 @@ BUNDLES: dict[str, Bundle] = {
         ("apache2-utils", "wrk"),
         {"ab": None, "wrk": None},
     ),
+    "java": Bundle("Java for ansible-rulebook", ("default-jre-headless",), {"java": (17,)}),
     "journal": Bundle(
         "files of the journal of systemd",
         ("systemd-journal-remote", "systemd"),
@@ -510,6 +511,12 @@ def _relocate(root: Path) -> None:
     if program.exists():
         place = f"/proc/self/fd/{ALERTMANAGER_DESCRIPTOR}".rjust(len(ALERTMANAGER_DATA), "/")
         program.write_bytes(program.read_bytes().replace(ALERTMANAGER_DATA.encode(), place.encode()))
+    # Java reads its configuration through links into /etc. It is unpacked under another name than it will have.
+    for link in sorted(root.glob("usr/lib/jvm/**/*")):
+        if link.is_symlink() and os.readlink(link).startswith("/etc/"):
+            target = os.path.relpath(f"{root}{os.readlink(link)}", link.parent)
+            link.unlink()
+            link.symlink_to(target)
 
 
 def library_path(root: Path) -> list[str]:
@@ -551,7 +558,8 @@ def wrapper(name: str, command: str, root: Path | None) -> str:
 def find_in(root: Path, name: str) -> Path | None:
     """Return the executable *name* in an unpacked bundle."""
     # Chromium's launcher in usr/bin only knows where the program is once it is installed.
-    for directory in ("usr/lib/chromium", "usr/bin", "usr/sbin", "usr/lib/systemd", "usr/lib/postgresql/*/bin"):
+    own = ("usr/lib/systemd", "usr/lib/postgresql/*/bin", "usr/lib/jvm/*/bin")
+    for directory in ("usr/lib/chromium", "usr/bin", "usr/sbin", *own):
         for path in sorted(root.glob(f"{directory}/{name}"), reverse=True):
             return path
     return None
