@@ -226,7 +226,8 @@ def coverage(looks: Sequence[float], start: float, end: float, every: Optional[f
     ``looks`` are times in order; one at or before the start shows that looking had begun by then. Without ``every`` the
     usual pause is the median of all. Raises CannotMeasure for fewer than two looks, or none within the window.
     """
-    within = [at for at in looks if start < at <= end]
+    looks = [at for at in looks if at <= end]  # a look behind the end would be counted there and as the age of the newest
+    within = [at for at in looks if start < at]
     if len(looks) < 2 or not within:
         raise CannotMeasure(f"{len(within)} sample{'' if len(within) == 1 else 's'} in the window; two are needed")
     pauses = [later - earlier for earlier, later in zip(looks, looks[1:])]

@@ -255,3 +255,8 @@ def test_over_a_whole_window_both_count_the_same(steps: list[int], first: int) -
     inside = sum(steps[1:])
     assert extrapolated(seen, start, end) == pytest.approx(inside * len(steps) / (len(steps) - 1))
     assert abs(extrapolated(seen, start, end) - kept) <= max(steps[0], inside / (len(steps) - 1)) + 1e-9
+
+
+def test_a_look_behind_the_end_covers_nothing_twice() -> None:
+    found = coverage([180.0, 210.0, 240.0, 270.0, 300.0002], 0.0, 300.0)
+    assert (found.samples, found.share, found.age) == (4, 0.4, 30.0)
