@@ -46,7 +46,7 @@ options:
     elements: dict
     default: []
   secrets:
-    description: Values for C({secret: NAME}) in O(objectives).
+    description: "Values for C({secret: NAME}) in O(objectives)."
     type: dict
     default: {}
   every:
@@ -155,6 +155,11 @@ verdicts:
   returned: when O(state=judged)
   type: list
   elements: dict
+criteria:
+  description: The rows of a go/no-go table that these verdicts answer, as O(golive.cutover.go_no_go#module:policy) takes them.
+  returned: when O(state=judged)
+  type: list
+  elements: dict
 entry:
   description: The entry of the ledger.
   returned: when O(state=recorded)
@@ -223,7 +228,8 @@ def hypercare(module: AnsibleModule) -> dict[str, Any]:
         if chosen is None:
             raise InputError([Problem("checkpoint", "none is due now; name the one that is meant")])
         if params["state"] == "judged":
-            result["verdicts"] = judge.judge_time(store, objectives, PROBES, watch, known, chosen, now, every, entries, allowed)
+            result["verdicts"] = judge.judge_time(store, objectives, watch, known, chosen, now, every, entries, allowed)
+            result["criteria"] = core.criteria(result["verdicts"])
             return result
         data = {
             "watch": watch.run,

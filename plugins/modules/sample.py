@@ -32,7 +32,7 @@ options:
     elements: dict
     default: []
   secrets:
-    description: Values for C({secret: NAME}) in O(pages) and O(checks).
+    description: "Values for C({secret: NAME}) in O(pages) and O(checks)."
     type: dict
     default: {}
   keep:

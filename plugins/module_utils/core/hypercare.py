@@ -424,7 +424,7 @@ def continuously(id: str, title: str, ask: Ask, start: float, end: float, length
 
     Every stretch is judged. One in which there was too little to say is judged with as much around it as is enough, at the
     most with the whole time. ``fail`` when one failed; else ``inconclusive`` when one was not looked at or could not be judged;
-    else ``warn``; else ``pass``.
+    else ``warn``; else ``pass``. Where the whole time holds too little to say, the proof has ``few``.
     """
     known: dict[tuple[float, float], Asked] = {}
 
@@ -467,6 +467,7 @@ def continuously(id: str, title: str, ask: Ask, start: float, end: float, length
         "failed": len(by_status.get("fail", [])),
         "uncovered": len(by_status.get("uncovered", [])),
     }
+    few = worst == "inconclusive" and all(one.few for _stretch, one in by_status[worst])
     return _record(
         id,
         title,
@@ -478,10 +479,55 @@ def continuously(id: str, title: str, ask: Ask, start: float, end: float, length
             **{name: {"value": number, "unit": ""} for name, number in numbers.items()},
         },
         expected=dict(asked.verdict.get("expected") or {}),
-        proof={"window": round(end - start, 3), **numbers, "shown": {"from": utc(first_start), "to": utc(first_end)}},
+        proof={
+            "window": round(end - start, 3),
+            **numbers,
+            "shown": {"from": utc(first_start), "to": utc(first_end)},
+            **({"few": True} if few else {}),
+        },
         started=utc(end),
         tags=list(asked.verdict.get("tags") or ["hypercare"]),
     )
+
+
+OBJECTIVE = "objective"
+"""The tag that every verdict on an objective carries."""
+
+
+def judge_in_time(chosen: State, now: float) -> Optional[dict[str, Any]]:
+    """The verdict on a checkpoint that is looked at too late; None for one that is not."""
+    if now <= chosen.until:
+        return None
+    late = units.show(round(now - chosen.until), "time")
+    return _record(
+        "HYPERCARE-TIME",
+        "The checkpoint is looked at in its time",
+        "inconclusive",
+        f"could not be measured, because it was missed: {chosen.name} was due from {utc(chosen.due)} "
+        f"to {utc(chosen.until)}, {late} ago",
+        measures={"late": {"value": now - chosen.until, "unit": "s"}},
+        proof={"window": round(chosen.until - chosen.due, 3)},
+        started=utc(now),
+    )
+
+
+def criteria(verdicts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The rows of the table of a checkpoint that verdicts on the time before it answer."""
+    ids = {one["id"] for one in verdicts}
+    rows: list[dict[str, Any]] = [
+        {"name": name, "checks": [id]}
+        for id, name in (
+            ("HYPERCARE-TIME", "Looked at in its time"),
+            ("HYPERCARE-LOOKS", "The sampler looked all the time"),
+            ("HYPERCARE-CHECKPOINTS", "Every checkpoint before passed"),
+        )
+        if id in ids
+    ]
+    objectives = [one for one in verdicts if OBJECTIVE in one["tags"]]
+    if objectives:
+        needed = any(one["required"] for one in objectives)
+        rows.append({"name": "All objectives met continuously", "tags": [OBJECTIVE], "required": needed})
+    return rows
 
 
 def judge_checkpoints(watch: Watch, known: Sequence[State], chosen: State) -> dict[str, Any]:

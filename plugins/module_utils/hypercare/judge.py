@@ -4,17 +4,18 @@
 
 from __future__ import annotations
 
-import time
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
 from ansible_collections.golive.cutover.plugins.module_utils.core import hypercare, windows
 from ansible_collections.golive.cutover.plugins.module_utils.core.checks import Check
 from ansible_collections.golive.cutover.plugins.module_utils.core.errors import InputError, ProbeError, Problem
 from ansible_collections.golive.cutover.plugins.module_utils.core.hypercare import Asked, Jump, State, Watch
 from ansible_collections.golive.cutover.plugins.module_utils.core.verdicts import Judgement, judge, verdict
-from ansible_collections.golive.cutover.plugins.module_utils.probes.base import Context, Observation, Probe
+from ansible_collections.golive.cutover.plugins.module_utils.probes.base import Observation
+from ansible_collections.golive.cutover.plugins.module_utils.probes.window import judge_window, read_window
 from ansible_collections.golive.cutover.plugins.module_utils.store import samples
 from ansible_collections.golive.cutover.plugins.module_utils.store.interface import Store
 
@@ -38,35 +39,70 @@ def refuse_others(objectives: Sequence[Check]) -> None:
         raise InputError(problems)
 
 
-def ask_past(check: Check, probe: Probe, start: float, end: float, timeout: float = 30.0) -> Asked:
-    """What a check of the probe `window` says of the time from start to end, as if it were asked at the end."""
-    clock = time.monotonic
-    at_end = replace(check, options={**check.options, "over": end - start})
-    try:
-        seen = probe.look(at_end.options, Context(deadline=clock() + timeout, clock=clock, now=lambda: end))
-        judgement = judge(at_end, seen)
-    except ProbeError as error:
-        seen = Observation()
-        judgement = Judgement("inconclusive", f"could not be measured, because {error}")
-    record = verdict(at_end, judgement, seen, attempts=1, started=hypercare.utc(end), duration=0.0)
+class Past:
+    """The samples that a check of the probe `window` is about, read once, to be asked of many stretches of time."""
+
+    def __init__(self, check: Check, start: float, end: float) -> None:
+        """Raises ProbeError."""
+        self._check = check
+        self._window, self._kept = read_window(check.options, start, end)
+
+    def between(self, start: float, end: float) -> samples.Window:
+        """A part of the time: the looks after its start, and of each page the last one before, as `samples.read` gives them."""
+        part = samples.Window(left_out=self._window.left_out)
+        places = {}
+        for page, looks in self._window.looks.items():
+            first = bisect_right(looks, start)
+            if first and looks[first - 1] >= start - samples.SLOT:
+                first -= 1
+            places[page] = slice(first, bisect_right(looks, end))
+            part.looks[page] = looks[places[page]]
+        for key, points in self._window.series.items():
+            chosen = points[places[dict(key[1])["page"]]]
+            if any(point.value is not None for point in chosen):
+                part.series[key] = chosen
+        return part
+
+    def ask(self, start: float, end: float) -> Asked:
+        """What the check says of the time from start to end, as if it were asked at the end."""
+        at_end = replace(self._check, options={**self._check.options, "over": end - start})
+        try:
+            return _asked(at_end, judge_window(at_end.options, self.between(start, end), self._kept, end), end)
+        except ProbeError as error:
+            return _asked(at_end, str(error), end)
+
+
+def _asked(check: Check, seen: Union[Observation, str], end: float) -> Asked:
+    """The verdict of a check at a time, from what was seen, or from why nothing was."""
+    if isinstance(seen, Observation):
+        judgement = judge(check, seen)
+    else:
+        judgement, seen = Judgement("inconclusive", f"could not be measured, because {seen}"), Observation()
+    record = verdict(check, judgement, seen, attempts=1, started=hypercare.utc(end), duration=0.0)
     covered = float(seen.measures.get("coverage", 0.0)) >= check.options["coverage"]
     # Both sides of a ratio were counted, and were too few to say.
     few = covered and bool(seen.missing) and set(seen.missing) <= set(seen.proof.get("counted", {}))
     return Asked(record, covered, few)
 
 
-def judge_objective(check: Check, probe: Probe, start: float, end: float) -> dict[str, Any]:
+def judge_objective(check: Check, start: float, end: float) -> dict[str, Any]:
     """One objective over the whole time from start to end. See `hypercare.continuously`."""
+    past: Optional[Past]
+    try:
+        past = Past(check, start, end)
+    except ProbeError as error:
+        unread = _asked(check, str(error), end)
+        past = None
     found = hypercare.continuously(
         check.id,
         check.title,
-        lambda begin, until: ask_past(check, probe, begin, until),
+        past.ask if past is not None else lambda _start, _end: unread,
         start,
         end,
         float(check.options["over"]),
         required=check.required,
     )
-    return {**found, "probe": check.probe, "expected": check.expected(), "tags": list(check.tags) or ["hypercare"]}
+    return {**found, "probe": check.probe, "expected": check.expected(), "tags": [*check.tags, hypercare.OBJECTIVE]}
 
 
 def judge_sampler(
@@ -85,7 +121,6 @@ def judge_sampler(
 def judge_time(
     store: Store,
     objectives: Sequence[Check],
-    probes: Mapping[str, Probe],
     watch: Watch,
     known: Sequence[State],
     chosen: State,
@@ -97,15 +132,28 @@ def judge_time(
     """The verdicts of a checkpoint on the time before it: the sampler, the checkpoints before, and every objective.
 
     ``entries``: the ledger. ``every``: the pause between two looks of the sampler. ``allowed``: a longest pause that is no gap.
+
+    Before the last checkpoint, an objective for which not even one stretch of time has passed is not judged yet, and one of which
+    there was too little to say does not block. At the last one everything is judged, since the GO.
     """
     refuse_others(objectives)
     start = hypercare.since(watch, known, chosen)
     of_watch = [entry for entry in entries or () if hypercare.seconds_of(entry["time"]) >= watch.start - 1]
     found = [judge_sampler(store, start, now, every, hypercare.ledger_jumps(of_watch), allowed)]
+    late = hypercare.judge_in_time(chosen, now)
+    found += [late] if late is not None else []
     last = chosen.name == known[-1].name
     if last:
         found.append(hypercare.judge_checkpoints(watch, known, chosen))
-    # Right after the GO there is no time to judge yet.
-    if now - start >= FIRST_LOOKS * every and chosen.due > watch.start:
-        found += [judge_objective(one, probes[one.probe], start, now) for one in objectives]
+    for one in objectives:
+        length = float(one.options["over"])
+        # An objective needs one stretch of time to say anything, if need be one that reaches behind the checkpoint before.
+        begin = start if last or now - start >= length else max(watch.start, now - length)
+        if not last and now - begin < length:
+            continue
+        judged = judge_objective(one, begin, now)
+        if not last and judged["proof"].get("few"):
+            # There may be more until the end, where it has to be enough.
+            judged = {**judged, "required": False}
+        found.append(judged)
     return found
