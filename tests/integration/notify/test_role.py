@@ -98,3 +98,33 @@ def test_channels_are_refused_before_a_run(ansible_playbook: Callable[..., Any],
     assert done.rc != 0 and "hooks.example.org is not among the allowed hosts" in done.output
     fine = ansible_playbook(plays, extra_vars={**variables, "notify_allowed_hosts": ["hooks.example.org"]})
     assert fine.rc == 0, fine.output
+
+
+def test_a_rollback_goes_on_whatever_the_channels_are(
+    ansible_playbook: Callable[..., Any], started: Callable[[Any], Any], tmp_path: Path
+) -> None:
+    server: HttpReceiver = started(HttpReceiver())
+    run = {**RUN, "kind": "rollback", "reports_dir": str(tmp_path), "hosts": ["web-1"]}
+    outcome = {"state": "done", "changed": True, "steps": [], "verdicts": [], "failed": None}
+    undone = {"strategy": "previous_release", "to": "0.9.0", "verified": True, "seconds": 3, "verdicts": []}
+    tasks = [
+        {"ansible.builtin.set_fact": {"cutover_run": run, "cutover_outcome": outcome, "cutover_undone": undone}},
+        *[
+            {
+                "ansible.builtin.include_role": {"name": "golive.cutover.notify", "tasks_from": part},
+                "when": "part == 'begin' or notify_usable",
+                "vars": {"part": part},
+            }
+            for part in ("begin", "ended")
+        ],
+        {"ansible.builtin.debug": {"msg": "went on on {{ inventory_hostname }}"}},
+    ]
+    here = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+    channels = [{"name": "hook", "kind": "webhook", "url": server.url}]
+    for allowed, told in ((["elsewhere.example"], []), (["localhost"], ["rollback_begun", "rollback_ended"])):
+        of_hosts = {**here, "notify_channels": channels, "notify_allowed_hosts": allowed}
+        inventory = {"all": {"hosts": {"localhost": here, "web-1": of_hosts}, "vars": {"cutover_environment": "spark"}}}
+        done = ansible_playbook([{"hosts": "localhost:all", "gather_facts": False, "tasks": tasks}], inventory=inventory)
+        assert done.rc == 0 and all(f"went on on {host}" in done.output for host in ("localhost", "web-1")), done.output
+        assert [one["json"]["event"] for one in server.requests] == told
+    assert server.requests[1]["json"]["subject"] == "ROLLBACK ended: spark runs 0.9.0, verified"
