@@ -15,8 +15,9 @@ Where Prometheus is blinder than the probes, the expression makes up for it:
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Optional
 
 from ansible_collections.golive.cutover.plugins.module_utils.core.conditions import Condition
@@ -90,6 +91,21 @@ def selector(of: Selector, narrow: Mapping[str, str]) -> str:
     return of.name + ("{" + matchers(labels) + "}" if labels else "")
 
 
+def names(pattern: str) -> list[str]:
+    """The names that a regular expression stands for, where it is only a choice of texts. Raises Untranslatable.
+
+    >>> names("notifications_(sent|failed)_total")
+    ['notifications_sent_total', 'notifications_failed_total']
+    """
+    parts = re.findall(r"\((?:\?:)?([a-zA-Z0-9_:|]+)\)|([a-zA-Z0-9_:]+)|(.)", pattern, re.DOTALL)
+    if any(other for _choice, _text, other in parts):
+        raise Untranslatable(
+            "over a window Prometheus loses the names of series, so a regular expression for the name must be a choice of names, "
+            "such as a_(b|c)_total"
+        )
+    return ["".join(one) for one in itertools.product(*(choice.split("|") if choice else [text] for choice, text, _ in parts))]
+
+
 class Each(NamedTuple):
     """What is measured of each series, and an expression that yields every series that should have been measured."""
 
@@ -99,16 +115,12 @@ class Each(NamedTuple):
     """Whether a series without a value makes the whole a thing that could not be measured."""
 
 
-def each(kind: str, name: Selector, series: str, over: Optional[float]) -> Each:
+def each(kind: str, series: str, over: Optional[float]) -> Each:
     """What ``as`` says, of each series of a selector. Raises Untranslatable."""
     if kind == "value":
         return Each(series, series)
     if over is None:
         raise Untranslatable(f"{kind} has no window")
-    if name.name.startswith("~"):
-        raise Untranslatable(
-            "over a window the names of series are lost, so a regular expression for the name means several at once"
-        )
     window = duration(over)
     present = f"last_over_time({series}[{window}])"
     before = f"{series} offset {window}"
@@ -129,6 +141,17 @@ def each(kind: str, name: Selector, series: str, over: Optional[float]) -> Each:
         whole = finite(f"sum_over_time({series}[{window}])")
         return Each(f"{kind}_over_time({series}[{window}]) and {whole}", present, complete=True)
     raise Untranslatable(f"there is no PromQL for as: {kind}")
+
+
+def together(several: Mapping[str, Each]) -> Each:
+    """Series of several names, which functions over windows drop: each keeps its name as a label."""
+    if len(several) == 1:
+        return next(iter(several.values()))
+
+    def named(which: Callable[[Each], str]) -> str:
+        return " or ".join(f'label_replace({which(one)}, "series", {quoted(name)}, "", "")' for name, one in several.items())
+
+    return Each(named(lambda one: one.value), named(lambda one: one.present), next(iter(several.values())).complete)
 
 
 def reduced(of: Each, reduce: Optional[str]) -> str:

@@ -163,8 +163,7 @@ def _selected(
         wanted = Selector(one["name"] or "", one["labels"] or {})
         window = None if one["as"] == "value" else over
         _long_enough(window, settings)
-        series = pq.selector(wanted, narrow)
-        return pq.both(f"count({series if window is None else pq.each(one['as'], wanted, series, window).present})", *guards)
+        return pq.both(f"count({_each(one['as'], wanted, window, narrow).present})", *guards)
     one = choices[measure]
     _long_enough(None if one["as"] == "value" else over, settings)
     value = _side(one, one["as"], over, narrow, can_be_zero)
@@ -176,13 +175,21 @@ def _selected(
 
 def _side(one: Mapping[str, Any], kind: str, over: Optional[float], narrow: Mapping[str, str], can_be_zero: bool) -> str:
     wanted = Selector(one["name"] or "", one["labels"] or {})
-    of = pq.each(kind, wanted, pq.selector(wanted, narrow), over)
+    of = _each(kind, wanted, over, narrow)
     value = pq.reduced(of, one["reduce"])
     if one["absent"] != "zero":
         return value
     if not can_be_zero:
         raise Untranslatable("absent: zero needs to know that its targets are scraped; say matchers or targets")
     return pq.or_zero(value, of.present)
+
+
+def _each(kind: str, wanted: Selector, over: Optional[float], narrow: Mapping[str, str]) -> pq.Each:
+    """What is measured of each series of a selector; over a window of each of its names."""
+    if over is None or kind == "value" or not wanted.name.startswith("~"):
+        return pq.each("value" if over is None else kind, pq.selector(wanted, narrow), over)
+    found = [Selector(name, wanted.labels) for name in pq.names(wanted.name[1:])]
+    return pq.together({one.name: pq.each(kind, pq.selector(one, narrow), over) for one in found})
 
 
 def _metrics(check: Check, measure: str, settings: Settings) -> str:

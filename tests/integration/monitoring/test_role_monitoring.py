@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.conftest import CACHE, Alertmanager, AnsibleResult, Prometheus, wait_until
+from tests.conftest import CACHE, ROOT, Alertmanager, AnsibleResult, Prometheus, wait_until
 from tests.integration.monitoring.stand_ins import GrafanaStandIn, WebhookStandIn
 
 PLAY = [
@@ -177,3 +177,26 @@ def test_the_dashboard_is_imported_into_a_stand_in_of_grafana(tmp_path: Path, an
         assert refused.rc != 0
         for run in (done, refused):
             assert canary not in run.output
+
+
+def test_the_dashboard_and_the_rules_of_the_runbook(tmp_path: Path, ansible_playbook: Play, promtool: str) -> None:
+    variables = {
+        "monitoring_outputs": ["rules", "dashboard"],
+        "monitoring_promtool": promtool,
+        "monitoring_prometheus_config": "",
+        "monitoring_prometheus_reload": "none",
+        "monitoring_rules_file": str(tmp_path / "spark.yml"),
+        "monitoring_dashboard_file": str(tmp_path / "spark.json"),
+    }
+    done = ansible_playbook(PLAY, inventory=ROOT / "inventories/spark_ta", extra_vars=variables)
+    assert done.rc == 0, done.output
+    assert "untranslated SLO-1\n" in done.output.replace('"', "\n"), "whether the stream answers is known to the sampler alone"
+    board = json.loads((tmp_path / "spark.json").read_text())
+    assert (board["uid"], board["refresh"], board["time"]["from"]) == ("spark-ta-module", "10s", "now-1h")
+    steps = {panel["title"]: panel["fieldConfig"]["defaults"]["thresholds"]["steps"] for panel in board["panels"][:-2]}
+    assert steps["ESC-1: Stream errors in 5 minutes"] == [
+        {"color": "green", "value": None},
+        {"color": "yellow", "value": 5},
+        {"color": "red", "value": 20},
+    ]
+    assert [step["value"] for step in steps["ESC-4: Growth of memory in 10 minutes"]] == [None, 0.1, 0.5]

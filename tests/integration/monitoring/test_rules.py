@@ -114,10 +114,15 @@ def test_ratio(evaluated: Callable[..., str]) -> None:
         f'sent{{{INSTANCE},channel="a"}}': "0+100x100",
         f"idle{{{INSTANCE}}}": "7x100",
     }
+    either = ratio("RATIO-5", "> 2.9%")
+    either["metrics"]["to"] = {"name": "~(sent|failed)", "reduce": "sum"}
+    below = ratio("RATIO-6", "> 3%")
+    below["metrics"]["to"] = either["metrics"]["to"]
     none = ratio("RATIO-4", "> 2%")
     none["metrics"]["to"] = {"name": "idle"}
-    checks = [ratio("RATIO-1", "> 2%"), ratio("RATIO-2", "> 10%"), ratio("RATIO-3", "> 2%", least=10_000), none]
-    assert evaluated(planned(checks), series, {fires("RATIO-1", "> 2%"), no_data("RATIO-3"), no_data("RATIO-4")}) == ""
+    checks = [ratio("RATIO-1", "> 2%"), ratio("RATIO-2", "> 10%"), ratio("RATIO-3", "> 2%", least=10_000), none, either, below]
+    expected = {fires("RATIO-1", "> 2%"), fires("RATIO-5", "> 2.9%"), no_data("RATIO-3"), no_data("RATIO-4")}
+    assert evaluated(planned(checks), series, expected) == ""
 
 
 def test_no_evidence_is_an_alert_of_its_own(evaluated: Callable[..., str]) -> None:

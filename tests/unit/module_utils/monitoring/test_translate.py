@@ -38,7 +38,7 @@ def reasons(plan: Plan) -> list[str]:
         (metrics(source="== ok"), "a text is no value of a series"),
         (metrics("expect", "<= +10%"), "none is given"),
         (metrics(**{"as": "increase", "over": "1200ms"}), "its window of 1.2 s is shorter than 2 scrapes of 15 s"),
-        (metrics(name="~err.*", **{"as": "delta", "over": "5m"}), "a regular expression for the name"),
+        (metrics(name="~err.*", **{"as": "delta", "over": "5m"}), "must be a choice of names"),
         (metrics(name="a.b"), "has a dot"),
         (metrics(labels={"page": PAGE}), "the label page is made by the probe"),
         (metrics(labels={"instance": "x"}), "the label instance is both"),
