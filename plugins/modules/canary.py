@@ -32,7 +32,7 @@ options:
     type: str
     default: ''
   check:
-    description: What is asked, as a check of M(golive.cutover.check#module) with the probe C(http) or C(command).
+    description: What is asked, as a check of M(golive.cutover.check) with the probe C(http) or C(command).
     type: dict
     required: true
   secrets:
