@@ -59,6 +59,7 @@ options:
 attributes:
   check_mode:
     support: full
+    description: Says whether a file would change.
   diff_mode:
     support: none
     description: The settings may hold secrets.

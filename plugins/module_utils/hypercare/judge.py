@@ -7,6 +7,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Optional, Union
 
 from ansible_collections.golive.cutover.plugins.module_utils.core import hypercare, windows
@@ -85,18 +86,21 @@ def _asked(check: Check, seen: Union[Observation, str], end: float) -> Asked:
     return Asked(record, covered, few)
 
 
+def _unread(check: Check, why: str, _start: float, end: float) -> Asked:
+    return _asked(check, why, end)
+
+
 def judge_objective(check: Check, start: float, end: float) -> dict[str, Any]:
     """One objective over the whole time from start to end. See `hypercare.continuously`."""
-    past: Optional[Past]
+    ask: hypercare.Ask
     try:
-        past = Past(check, start, end)
+        ask = Past(check, start, end).ask
     except ProbeError as error:
-        unread = _asked(check, str(error), end)
-        past = None
+        ask = partial(_unread, check, str(error))
     found = hypercare.continuously(
         check.id,
         check.title,
-        past.ask if past is not None else lambda _start, _end: unread,
+        ask,
         start,
         end,
         float(check.options["over"]),
