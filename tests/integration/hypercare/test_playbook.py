@@ -135,6 +135,18 @@ def test_a_checkpoint_that_is_not_due_yet_is_refused(shop: Shop) -> None:
     assert shop.looks() == []
 
 
+def test_a_call_while_nothing_is_due_ends_well_and_decides_nothing(shop: Shop) -> None:
+    shop.live(0.2)
+    with open_store(shop.address, "shop") as store:
+        look = {"watch": "run-1", "checkpoint": "T+0", "at": time.time() - 0.2 * HOUR + 60, "decision": "go"}
+        ledger.append(store, "shop", "look-1", hypercare.EVENT, look)
+    done = shop.run()
+    assert done.rc == 0, done.output
+    assert "T+15m  due at" in done.output
+    assert len(shop.looks()) == 1
+    assert not (shop.directory / "reports/shop/latest").exists()
+
+
 def test_nothing_is_written_in_check_mode_but_the_report(shop: Shop) -> None:
     shop.live(4.5)
     done = shop.run("--check")
