@@ -446,7 +446,7 @@ def prometheus(prometheus_bin: str, tmp_path: Path, free_port: Callable[[], int]
             encoding="utf-8",
         )
         command = [prometheus_bin, f"--config.file={home / 'prometheus.yml'}", f"--storage.tsdb.path={data}"]
-        command += [f"--web.listen-address=127.0.0.1:{port}", "--log.level=warn"]
+        command += [f"--web.listen-address=127.0.0.1:{port}", "--log.level=warn", "--web.enable-lifecycle"]
         with (home / "log").open("wb") as log:
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd=home)
         server = Prometheus(port, home, page, process)
@@ -460,6 +460,69 @@ def prometheus(prometheus_bin: str, tmp_path: Path, free_port: Callable[[], int]
     for server in started:
         server.stop()
         server.page.close()
+
+
+@pytest.fixture(scope="session")
+def alertmanager_bin() -> str:
+    """Return the path of a runnable Alertmanager; ``amtool`` lies beside it."""
+    return _wrapper("alertmanager", "prometheus-alertmanager")
+
+
+@dataclasses.dataclass
+class Alertmanager:
+    """A private Alertmanager. ``config`` is its configuration, ``pid_file`` holds the number of its process."""
+
+    port: int
+    directory: Path
+    process: subprocess.Popen[bytes]
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def config(self) -> Path:
+        return self.directory / "alertmanager.yml"
+
+    @property
+    def pid_file(self) -> Path:
+        return self.directory / "pid"
+
+    def ready(self) -> bool:
+        with contextlib.suppress(OSError), urllib.request.urlopen(f"{self.url}/-/ready", timeout=1) as reply:
+            return bool(reply.status == 200)
+        return False
+
+    def stop(self) -> None:
+        """End the server."""
+        stop_process(self.process)
+
+
+@pytest.fixture
+def alertmanager(alertmanager_bin: str, tmp_path: Path, free_port: Callable[[], int]) -> Iterator[Callable[..., Alertmanager]]:
+    """Return ``start(config)``, which starts a private Alertmanager on a free port; without *config* it tells nobody."""
+    started: list[Alertmanager] = []
+
+    def start(config: str = "route: {receiver: nobody}\nreceivers: [{name: nobody}]\n") -> Alertmanager:
+        port = free_port()
+        home = tmp_path / f"alertmanager-{port}"
+        home.mkdir()
+        (home / "alertmanager.yml").write_text(config, encoding="utf-8")
+        command = [alertmanager_bin, f"--config.file={home / 'alertmanager.yml'}", f"--storage.path={home / 'data'}"]
+        command += [f"--web.listen-address=127.0.0.1:{port}", "--cluster.listen-address=", "--log.level=warn"]
+        with (home / "log").open("wb") as log:
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd=home)
+        server = Alertmanager(port, home, process)
+        server.pid_file.write_text(f"{process.pid}\n", encoding="ascii")
+        started.append(server)
+        wait_until(lambda: process.poll() is not None or server.ready(), what=f"alertmanager on {port}")
+        if process.poll() is not None:
+            pytest.fail(f"alertmanager ended: {(home / 'log').read_text(errors='replace')[-2000:]}", pytrace=False)
+        return server
+
+    yield start
+    for server in started:
+        server.stop()
 
 
 # ---------------------------------------------------------------------------------------------------------------------

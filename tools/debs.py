@@ -69,6 +69,11 @@ class Bundle:
 
 
 BUNDLES: dict[str, Bundle] = {
+    "alertmanager": Bundle(
+        "Prometheus Alertmanager and amtool",
+        ("prometheus-alertmanager",),
+        {"prometheus-alertmanager": None, "amtool": None},
+    ),
     "chromium": Bundle("browser for the probe page", ("chromium",), {"chromium": (120,)}),
     "nginx": Bundle("nginx web server", ("nginx",), {"nginx": (1, 20)}),
     "redis": Bundle(
@@ -89,6 +94,7 @@ BUNDLES: dict[str, Bundle] = {
         ("apache2-utils", "wrk"),
         {"ab": None, "wrk": None},
     ),
+    "java": Bundle("Java for ansible-rulebook", ("default-jre-headless",), {"java": (17,)}),
     "journal": Bundle(
         "files of the journal of systemd",
         ("systemd-journal-remote", "systemd"),
@@ -461,6 +467,7 @@ def unpack(name: str, bundle: Bundle, say: bool = True) -> Path:
         for archive in archives:
             _unpack_archive(archive, part)
         _alternatives(part)
+        _relocate(part)
         (part / ".stamp").write_text(stamp, encoding="utf-8")
         shutil.rmtree(root, ignore_errors=True)
         part.rename(root)
@@ -493,6 +500,25 @@ def _alternatives(root: Path) -> None:
             link.symlink_to(target)
 
 
+#: The directory that Debian's Alertmanager reads its templates from, whatever it is told; and the descriptor that takes its place.
+ALERTMANAGER_DATA = "/usr/share/prometheus/alertmanager"
+ALERTMANAGER_DESCRIPTOR = 9
+
+
+def _relocate(root: Path) -> None:
+    """Let a program with a built-in path read from a descriptor that its wrapper opens. The length of a text in it is fixed."""
+    program = root / "usr/bin/prometheus-alertmanager"
+    if program.exists():
+        place = f"/proc/self/fd/{ALERTMANAGER_DESCRIPTOR}".rjust(len(ALERTMANAGER_DATA), "/")
+        program.write_bytes(program.read_bytes().replace(ALERTMANAGER_DATA.encode(), place.encode()))
+    # Java reads its configuration through links into /etc. It is unpacked under another name than it will have.
+    for link in sorted(root.glob("usr/lib/jvm/**/*")):
+        if link.is_symlink() and os.readlink(link).startswith("/etc/"):
+            target = os.path.relpath(f"{root}{os.readlink(link)}", link.parent)
+            link.unlink()
+            link.symlink_to(target)
+
+
 def library_path(root: Path) -> list[str]:
     """Return the directories with shared libraries in an unpacked bundle."""
     triplets = sorted((root / "usr/lib").glob("*-linux-gnu*"))
@@ -516,6 +542,8 @@ def wrapper(name: str, command: str, root: Path | None) -> str:
         if name == "docker":
             # The client looks for its plugins in fixed places and in its configuration directory: give it one of its own.
             lines.append(f': "${{DOCKER_CONFIG:={CACHE / "docker" / "config"}}}"; export DOCKER_CONFIG')
+        if name == "prometheus-alertmanager":
+            lines.append(f"exec {ALERTMANAGER_DESCRIPTOR}< {shlex.quote(str(root) + ALERTMANAGER_DATA)}")
         if name == "mmdebstrap":
             lines.append(f"PERL5LIB={shlex.quote(str(root / 'usr/share/perl5'))}; export PERL5LIB")
     if name == "nginx":
@@ -530,7 +558,8 @@ def wrapper(name: str, command: str, root: Path | None) -> str:
 def find_in(root: Path, name: str) -> Path | None:
     """Return the executable *name* in an unpacked bundle."""
     # Chromium's launcher in usr/bin only knows where the program is once it is installed.
-    for directory in ("usr/lib/chromium", "usr/bin", "usr/sbin", "usr/lib/systemd", "usr/lib/postgresql/*/bin"):
+    own = ("usr/lib/systemd", "usr/lib/postgresql/*/bin", "usr/lib/jvm/*/bin")
+    for directory in ("usr/lib/chromium", "usr/bin", "usr/sbin", *own):
         for path in sorted(root.glob(f"{directory}/{name}"), reverse=True):
             return path
     return None

@@ -8,6 +8,7 @@
     tools/env.py main --with lint    # .venv with everything that tests and linters need
     tools/env.py newest              # the newest ansible-core that is tested; .venv where its Python is new enough
     tools/env.py oldest              # the oldest ansible-core that is tested
+    tools/env.py rulebook            # ansible-rulebook, beside whichever ansible-core it starts
 
 Prints the path of the environment. A second call with unchanged requirements does nothing.
 """
@@ -225,7 +226,7 @@ def newest_python(found: dict[Version, Python]) -> Python:
 
 
 def environment(name: str, extra: Sequence[str]) -> Path:
-    """Make the environment *name* (``main``, ``newest`` or ``oldest``) and return its directory."""
+    """Make the environment *name* (``main``, ``newest``, ``oldest`` or ``rulebook``) and return its directory."""
     found = pythons()
     if name == "main":
         python = choose(found, (*NEWEST_PYTHONS, (3, 11)))
@@ -243,6 +244,8 @@ def environment(name: str, extra: Sequence[str]) -> Path:
     python = choose(found, OLDEST_PYTHONS)
     if python is None:
         raise EnvError("Python 3.11, 3.12 or 3.13 is needed for the oldest ansible-core: install python3 and python3-venv")
+    if name == "rulebook":
+        return make(CACHE / "venvs/rulebook", python, ["rulebook"])
     return make(CACHE / "venvs/core-oldest", python, ["core-oldest", "test", *extra])
 
 
@@ -260,7 +263,7 @@ def link_collection() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Make a virtual environment of the project.")
-    parser.add_argument("name", choices=("main", "newest", "oldest"))
+    parser.add_argument("name", choices=("main", "newest", "oldest", "rulebook"))
     parser.add_argument("--with", dest="extra", action="append", default=[], choices=("test", "lint"))
     options = parser.parse_args(arguments)
     try:

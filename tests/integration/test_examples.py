@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.conftest import CACHE, Nginx, RedisServer, _tool
+from tests.conftest import CACHE, Alertmanager, Nginx, Prometheus, RedisServer, _tool
+from tests.integration.notify.conftest import MailStandIn
 
 MODULES = sorted(path.stem for path in (Path(__file__).resolve().parents[2] / "plugins/modules").glob("*.py"))
 IN_DOCKER = {"compose_release"}
@@ -42,6 +43,8 @@ class Stage:
 
     place: Path
     fixture: Callable[[str], Any]
+    ended: list[Callable[[], None]] = dataclasses.field(default_factory=list)
+    """What is to be ended after the examples."""
 
     def store(self) -> Scene:
         return Scene({"sqlite:///var/lib/golive/golive.db": f"sqlite://{self.place}/golive.db"})
@@ -70,6 +73,20 @@ class Stage:
             environment={"PATH": f"{CACHE / 'bin'}:{os.environ['PATH']}"},
         )
 
+    def canary(self) -> Scene:
+        answer = 'location / { default_type application/json; return 200 \'{"status": "PASS"}\'; }'
+        server: Nginx = self.fixture("nginx")(f"server {{ listen 127.0.0.1:@PORT@; {answer} }}")
+        good = [
+            "canary.verdict.status == 'pass'",
+            "gate.verdicts[0].status == 'inconclusive'",
+            "(cutover_reports_dir ~ '/shop/run-1/' ~ canary.verdict.artefacts[0].file) is file",
+        ]
+        return Scene(
+            {**self.store().replace, "http://127.0.0.1:3000": server.url},
+            {"cutover_reports_dir": str(self.place), "cutover_environment": "shop", "cutover_run": {"id": "run-1"}},
+            after=[{"ansible.builtin.assert": {"that": good}}],
+        )
+
     def go_no_go(self) -> Scene:
         return Scene()
 
@@ -83,6 +100,53 @@ class Stage:
         how = {"binary": server.binary, "config": str(server.config), "prefix": str(server.directory)}
         places = {"/etc/nginx": str(server.directory), "/var/lib/golive": str(self.place)}
         return Scene(places, {"cutover_run": {"id": "run-1"}}, how)
+
+    def monitoring_config(self) -> Scene:
+        rules = self.place / "rules"
+        rules.mkdir()
+        prometheus: Prometheus = self.fixture("prometheus")(config=f"rule_files: ['{rules}/*.yml']\n")
+        alertmanager: Alertmanager = self.fixture("alertmanager")()
+        replace = {
+            "/etc/prometheus/rules": str(rules),
+            "/etc/prometheus/prometheus.yml": str(prometheus.directory / "prometheus.yml"),
+            "/etc/prometheus/alertmanager.yml": str(alertmanager.config),
+            "http://127.0.0.1:9090": prometheus.url,
+            "http://127.0.0.1:9093": alertmanager.url,
+        }
+        return Scene(replace, environment={"PATH": f"{CACHE / 'bin'}:{os.environ['PATH']}"})
+
+    def notify(self) -> Scene:
+        server: Nginx = self.fixture("nginx")("server { listen 127.0.0.1:@PORT@; location / { return 200 ok; } }")
+        mails = MailStandIn(None)
+        self.ended.append(mails.close)
+        replace = {
+            "sqlite:///var/lib/golive/golive.db": f"sqlite://{self.place}/golive.db",
+            "host: mail.example.org": f"host: localhost\n        port: {mails.port}\n        security: none",
+        }
+        variables = {
+            "notify_allowed_hosts": ["localhost", "api.telegram.org"],
+            "notify_secrets": {"slack_webhook": f"http://localhost:{server.port}/", "telegram_bot_token": "1:CANARY"},
+        }
+        good = {"that": "told.results | map(attribute='status') | list == ['sent', 'sent']"}
+        return Scene(replace, variables, after=[{"ansible.builtin.assert": good}])
+
+    def sample(self) -> Scene:
+        page = "alerts_active 3\\nnotifications_sent_total 5\\nother 1\\n"
+        text = "server { listen 127.0.0.1:@PORT@; default_type text/plain; location / { return 200 '" + page + "'; } }"
+        server: Nginx = self.fixture("nginx")(text)
+        good = {"that": ["seen.series['executor-1'] == 2", "seen.failed_pages == {}"]}
+        replace = {**self.store().replace, "http://127.0.0.1:4001": server.url}
+        return Scene(replace, after=[{"ansible.builtin.assert": good}])
+
+    def sampler(self) -> Scene:
+        return Scene({**self.sample().replace, "/var/lib/golive": str(self.place)})
+
+    def hypercare(self) -> Scene:
+        place = {"store": f"sqlite://{self.place}/golive.db", "environment": "spark-ta"}
+        data = {"kind": "cutover", "decision": "go", "release": "1.0.0"}
+        go = {"golive.cutover.ledger": {**place, "run": "run-1", "event": "run_ended", "data": data}}
+        good = ["watch.chosen.name == 'T+0'", "judged.verdicts | map(attribute='status') == ['inconclusive']"]
+        return Scene(self.store().replace, before=[go], after=[{"ansible.builtin.assert": {"that": good}}])
 
     def python_libraries(self) -> Scene:
         known = {"ansible.builtin.assert": {"that": f"found.python == '{sys.executable}'"}}
@@ -124,6 +188,16 @@ class Stage:
             "my_run": {"id": "r1", "environment": "spark_ta", "decision": "go", "reasons": [], "hosts": {}},
         }
         return Scene({"/srv/reports": f"{self.place}/more"}, variables)
+
+    def signoff(self) -> Scene:
+        known = {"store": f"sqlite://{self.place}/golive.db", "environment": "spark-ta"}
+        ended = {"run": "run-1", "event": "run_ended", "data": {"kind": "cutover", "decision": "go"}}
+        one_is_missing = {"that": "signed.signoff.missing == ['Development Lead']"}
+        return Scene(
+            self.store().replace,
+            before=[{"golive.cutover.ledger": {**known, **ended}}],
+            after=[{"ansible.builtin.assert": one_is_missing}],
+        )
 
     def supervisor_programs(self) -> Scene:
         (self.place / "releases/1.0.0").mkdir(parents=True)
@@ -171,7 +245,9 @@ def short_place() -> Iterator[Path]:
 def test_the_examples_of_a_module_work(
     name: str, short_place: Path, ansible_playbook: Callable[..., Any], request: pytest.FixtureRequest
 ) -> None:
-    make = getattr(Stage(short_place, request.getfixturevalue), name, None)
+    stage = Stage(short_place, request.getfixturevalue)
+    request.addfinalizer(lambda: [end() for end in stage.ended] and None)
+    make = getattr(stage, name, None)
     assert make is not None, f"no test runs the examples of {name}"
     scene: Scene = make()
     text: str = importlib.import_module(f"ansible_collections.golive.cutover.plugins.modules.{name}").EXAMPLES

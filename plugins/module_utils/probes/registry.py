@@ -14,6 +14,12 @@ from collections.abc import Callable, Iterator, Mapping
 from ansible_collections.golive.cutover.plugins.module_utils.probes.base import Probe
 
 
+def _canary() -> Probe:
+    from ansible_collections.golive.cutover.plugins.module_utils.probes.canary import CanaryProbe
+
+    return CanaryProbe()
+
+
 def _command() -> Probe:
     from ansible_collections.golive.cutover.plugins.module_utils.probes.command import CommandProbe
 
@@ -164,6 +170,7 @@ class Registry(Mapping[str, Probe]):
 
 PROBES: Mapping[str, Probe] = Registry(
     {
+        "canary": _canary,
         "command": _command,
         "container": _container,
         "database": _database,

@@ -160,53 +160,63 @@ class WindowProbe(Probe):
         return {**own, **{name: self.measures[name] for name in common}}
 
     def look(self, options: Mapping[str, Any], context: Context) -> Observation:
-        choices = {name: _choice(one) for name, one in raw_selections(options).items()}
-        selectors = [one for choice in choices.values() for one in (choice.selector, choice.to) if one is not None]
         # To the millisecond, as the samples are.
         end = round(context.now(), 3)
-        start = round(end - options["over"], 3)
+        return judge_window(options, *read_window(options, round(end - options["over"], 3), end), end)
+
+
+def read_window(options: Mapping[str, Any], start: float, end: float) -> tuple[samples.Window, dict[str, Any]]:
+    """The samples that a check is about, from start to end, and the status of what is kept. Raises ProbeError."""
+    choices = [_choice(one) for one in raw_selections(options).values()]
+    selectors = [one for choice in choices for one in (choice.selector, choice.to) if one is not None]
+    try:
+        with open_store(options["store"], options["environment"], opt.reveal(options["store_password"])) as store:
+            window = samples.read(store, lambda key: any(one.selects(key) for one in selectors), start, end)
+            return window, samples.status(store)
+    except StoreError as error:
+        raise ProbeError(str(error)) from error
+
+
+def judge_window(options: Mapping[str, Any], window: samples.Window, kept: Mapping[str, Any], end: float) -> Observation:
+    """What the samples of a window say that ends at a time. Raises ProbeError when they are none, or too few."""
+    choices = {name: _choice(one) for name, one in raw_selections(options).items()}
+    start = round(end - options["over"], 3)
+    newest = {name: one["newest"] for name, one in kept["pages"].items() if one["newest"] >= end - kept["keep"]}
+    pages = [name for name in window.looks if name in newest and _named(name, options["page"])]
+    without = [one for one in options["page"] or () if not any(_named(page, [one]) for page in pages)]
+    if without or not pages:
+        of = f" of the page {' and of the page '.join(without)}" if without else ""
+        raise ProbeError(f"the store {options['store']} holds no samples{of} for {options['environment']}")
+    seen = Observation()
+    try:
+        covered = {page: _covered(page, window.looks[page], start, end, options["every"], newest[page]) for page in pages}
+    except CannotMeasure as error:
+        raise ProbeError(str(error)) from error
+    _tell_coverage(seen, covered, window, end)
+    worst = min(covered, key=lambda page: covered[page].share)
+    for name, choice in choices.items():
+        suffix = "" if options["select"] is None else f".{name}"
         try:
-            with open_store(options["store"], options["environment"], opt.reveal(options["store_password"])) as store:
-                window = samples.read(store, lambda key: any(one.selects(key) for one in selectors), start, end)
-                kept = samples.status(store)
-        except StoreError as error:
-            raise ProbeError(str(error)) from error
-        newest = {name: one["newest"] for name, one in kept["pages"].items() if one["newest"] >= end - kept["keep"]}
-        pages = [name for name in window.looks if name in newest and _named(name, options["page"])]
-        without = [one for one in options["page"] or () if not any(_named(page, [one]) for page in pages)]
-        if without or not pages:
-            of = f" of the page {' and of the page '.join(without)}" if without else ""
-            raise ProbeError(f"the store {options['store']} holds no samples{of} for {options['environment']}")
-        seen = Observation()
-        try:
-            covered = {page: _covered(page, window.looks[page], start, end, options["every"], newest[page]) for page in pages}
+            series = _within(window, pages, covered, start)
+            _count(seen, name, suffix, choice, series, pages, window)
+            _judge(seen, name, suffix, choice, series, start)
+            if covered[worst].share < options["coverage"]:
+                raise CannotMeasure(_uncovered(worst, covered[worst], options["over"], options["coverage"]))
+            for page in pages:
+                if covered[page].stale:
+                    raise CannotMeasure(f"the newest sample of {page} is {units.show(round(covered[page].age, 1), 'time')} old")
         except CannotMeasure as error:
-            raise ProbeError(str(error)) from error
-        _tell_coverage(seen, covered, window, end)
-        worst = min(covered, key=lambda page: covered[page].share)
-        for name, choice in choices.items():
-            suffix = "" if options["select"] is None else f".{name}"
-            try:
-                series = _within(window, pages, covered, start)
-                _count(seen, name, suffix, choice, series, pages, window)
-                _judge(seen, name, suffix, choice, series, start)
-                if covered[worst].share < options["coverage"]:
-                    raise CannotMeasure(_uncovered(worst, covered[worst], options["over"], options["coverage"]))
-                for page in pages:
-                    if covered[page].stale:
-                        raise CannotMeasure(f"the newest sample of {page} is {units.show(round(covered[page].age, 1), 'time')} old")
-            except CannotMeasure as error:
-                seen.measures.pop(name, None)
-                seen.measures.pop(f"tau{suffix}", None)
-                seen.missing[name] = str(error)
-                if choice.kind == "slope":
-                    seen.missing[f"tau{suffix}"] = str(error)
-        unknown = next((seen.missing[name] for name in choices if name in seen.missing), None)
-        if unknown is None:
-            seen.measures["resets"] = seen.proof.get("resets", 0)
-        else:
-            seen.missing["resets"] = unknown
-        return seen
+            seen.measures.pop(name, None)
+            seen.measures.pop(f"tau{suffix}", None)
+            seen.missing[name] = str(error)
+            if choice.kind == "slope":
+                seen.missing[f"tau{suffix}"] = str(error)
+    unknown = next((seen.missing[name] for name in choices if name in seen.missing), None)
+    if unknown is None:
+        seen.measures["resets"] = seen.proof.get("resets", 0)
+    else:
+        seen.missing["resets"] = unknown
+    return seen
 
 
 def _choice(one: Mapping[str, Any]) -> Choice:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ansible_collections.golive.cutover.plugins.module_utils.report import text
-from ansible_collections.golive.cutover.plugins.module_utils.report.model import Run, Verdict, worst_first
+from ansible_collections.golive.cutover.plugins.module_utils.report.model import LOOKS, Run, Verdict, worst_first
 
 GO = "go"
 UNTOUCHED = "no_go_untouched"
@@ -51,7 +51,7 @@ def rollback_kind(run: Run) -> str:
     """What became of the rollback. It is done only when every changed host is in it and nothing speaks against it."""
     rollback = run.rollback
     if rollback is None:
-        return NOT_ROLLED_BACK if any(host.changed for host in run.hosts) and run.kind != "verify" else UNTOUCHED
+        return NOT_ROLLED_BACK if any(host.changed for host in run.hosts) and run.kind not in LOOKS else UNTOUCHED
     if rollback.errors or uncovered(run):
         return ROLLBACK_FAILED
     verified = all(host.verified and not host.error for host in rollback.hosts)
@@ -118,6 +118,11 @@ def _without_rollback(run: Run, todo: tuple[str, ...]) -> Ending:
         passes = "passes" if run.decision == "go" else "does not pass"
         kind, headline = (GO, "GO") if run.decision == "go" else (UNTOUCHED, "NO-GO")
         return Ending(kind, headline, f"{environment} {passes} its gate. Nothing was changed.", todo)
+    if run.kind == "hypercare":
+        passed, what = run.decision == "go", text.one_line(run.reason) or "the checkpoint"
+        sentence = f"{what} of the watch over {_release(run.release)} on {environment} {'passed' if passed else 'did not pass'}."
+        kind, headline = (GO, "GO") if passed else (UNTOUCHED, "NO-GO")
+        return Ending(kind, headline, f"{_capital(sentence)} Nothing was changed.", todo)
     if run.kind == "rollback":
         headline = "NOTHING TO ROLL BACK" if run.decision == "go" else "NOT ROLLED BACK"
         return Ending(GO if run.decision == "go" else UNTOUCHED, headline, f"{environment} was not changed.", todo)

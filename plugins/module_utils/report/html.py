@@ -19,6 +19,7 @@ from ansible_collections.golive.cutover.plugins.module_utils.core.conditions imp
 from ansible_collections.golive.cutover.plugins.module_utils.core.errors import CannotCompare
 from ansible_collections.golive.cutover.plugins.module_utils.report import ending, text
 from ansible_collections.golive.cutover.plugins.module_utils.report.model import (
+    LOOKS,
     Artefact,
     Failure,
     Host,
@@ -427,7 +428,7 @@ def render(run: Run) -> str:
             _rollback(run, end) + _rollback_checks(run) if end.loud else "",
             _timeline(run),
             "" if end.loud else _rollback(run, end),
-            _checks(run.verdicts, "Checks" if run.kind == "verify" else "Checks of the release") if asked else "",
+            _checks(run.verdicts, "Checks" if run.kind in LOOKS else "Checks of the release") if asked else "",
             "" if end.loud else _rollback_checks(run),
             _run_facts(run),
         )

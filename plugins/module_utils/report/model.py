@@ -24,8 +24,10 @@ ROLLBACK_CHECKS = "checks"
 """The last part of a rollback: the checks, asked when the strategy was carried out and its services were seen."""
 
 STATES = ("pending", "running", "done", "failed", "lost")
-KINDS = ("cutover", "rollback", "verify")
-"""What a run does: cut over, roll back on its own, or only look."""
+KINDS = ("cutover", "rollback", "verify", "hypercare")
+"""What a run does: cut over, roll back on its own, only look, or look at a checkpoint of the watch after a GO."""
+LOOKS = ("verify", "hypercare")
+"""The kinds that change nothing."""
 
 DECISIONS = ("no_go", "go")
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+-]{0,127}\Z")

@@ -1,0 +1,28 @@
+# Copyright (c) the golive.cutover contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Filters for telling people. Each is one call into the core."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ansible.errors import AnsibleFilterError
+
+from ansible_collections.golive.cutover.plugins.module_utils.core import notices
+from ansible_collections.golive.cutover.plugins.module_utils.core.errors import CutoverError
+
+
+def notice(run: Mapping[str, Any], event: str, record: Mapping[str, Any] | None = None, topic: str = "") -> dict[str, Any]:
+    try:
+        return notices.notice(run, event, record, topic)
+    except CutoverError as error:
+        raise AnsibleFilterError(str(error)) from error
+
+
+class FilterModule:
+    """The filters of this file, by name."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        return {"notice": notice, "told_line": notices.told_line}

@@ -1,0 +1,110 @@
+# Copyright (c) the golive.cutover contributors
+# SPDX-License-Identifier: BSD-2-Clause
+"""What people are told about an event of a run: one line, a few more, the same for programs, and what makes it the same message."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ansible_collections.golive.cutover.plugins.module_utils.core.errors import InputError, Problem
+
+EVENTS = ("start", "go", "no_go", "rollback_begun", "rollback_ended", "checkpoint", "escalation")
+MOST_REASONS = 10
+
+
+def notice(run: Mapping[str, Any], event: str, record: Mapping[str, Any] | None = None, topic: str = "") -> dict[str, Any]:
+    """``{subject, text, data, identity}`` of an event.
+
+    ``run``: the run, as `runs.run_record` has it. ``record``: what is known about the event: ``decision``, ``reasons`` and
+    ``rollback`` of a run; ``status``, ``reasons`` and more of a checkpoint or an escalation, whose name is ``topic``.
+
+    ``identity`` holds no times, so that the same event of a run that is started again is the same message. Raises InputError.
+    """
+    if event not in EVENTS:
+        raise InputError([Problem("event", f"{event!r} is not an event; expected one of {', '.join(EVENTS)}")])
+    known = record or {}
+    if event in ("checkpoint", "escalation"):
+        if not topic:
+            raise InputError([Problem("topic", f"is missing: a {event} has a name")])
+        subject, lines, same = _of_topic(run, event, known, topic)
+    else:
+        subject, lines, same = _of_run(run, event, known)
+    lines.append(_whence(run))
+    shown = {key: run.get(key) for key in ("id", "kind", "environment", "release", "operator", "started")}
+    return {"subject": subject, "text": "\n".join(line for line in lines if line), "data": {**shown, **same}, "identity": same}
+
+
+def told_line(result: Mapping[str, Any]) -> str:
+    """What became of one message, in one line."""
+    who = f"{result.get('channel')} ({result.get('host')})" if result.get("host") not in (None, "", "-") else "nobody"
+    if result.get("status") == "failed":
+        verb = "was told" if who == "nobody" else "was not told"
+        return f"{who} {verb} of {result.get('event')}: {result.get('reason')}"
+    done = {"sent": "was told of", "already": "knew of", "would_send": "would be told of"}.get(str(result.get("status")), "?")
+    return f"{who} {done} {result.get('event')}"
+
+
+def _of_run(run: Mapping[str, Any], event: str, record: Mapping[str, Any]) -> tuple[str, list[str], dict[str, Any]]:
+    environment = str(run.get("environment"))
+    release = str(run.get("release") or "")
+    reasons = _texts(record.get("reasons"))
+    if event == "start":
+        what = {"rollback": "is being rolled back", "verify": "is being looked at"}.get(
+            str(run.get("kind")), f"is being cut over to {release}"
+        )
+        hosts = _texts(run.get("hosts"))
+        return f"START: {environment} {what}", [f"Hosts: {', '.join(hosts)}" if hosts else "", _why(run)], {"release": release}
+    if event == "go":
+        return f"GO: {environment} runs {release}", _shown(reasons), {"decision": "go", "release": release, "reasons": reasons}
+    if event == "no_go":
+        what = {"rollback": "was not rolled back well", "verify": "is not as it should be"}.get(
+            str(run.get("kind")), f"does not get {release}"
+        )
+        return f"NO-GO: {environment} {what}", _shown(reasons), {"decision": "no_go", "release": release, "reasons": reasons}
+    if event == "rollback_begun":
+        return f"ROLLBACK begun: {environment}", _shown(reasons) or [_why(run)], {"release": release}
+    return _of_rollback(environment, release, record.get("rollback") or record)
+
+
+def _of_rollback(environment: str, release: str, rollback: Mapping[str, Any]) -> tuple[str, list[str], dict[str, Any]]:
+    to, verified = rollback.get("to"), rollback.get("verified") is True
+    of_hosts = rollback.get("hosts")
+    errors = (
+        [f"{host}: {one['error']}" for host, one in of_hosts.items() if one.get("error")] if isinstance(of_hosts, Mapping) else []
+    )
+    same = {"release": release, "to": to, "verified": verified, "errors": errors}
+    if verified:
+        seconds = rollback.get("seconds")
+        took = f" in {seconds:.0f} s" if isinstance(seconds, (int, float)) else ""
+        return f"ROLLBACK ended: {environment} runs {to}, verified", [f"Rolled back{took}"], same
+    return f"ROLLBACK FAILED: {environment} needs somebody now", _shown(errors) or ["It was not verified"], same
+
+
+def _of_topic(run: Mapping[str, Any], event: str, record: Mapping[str, Any], topic: str) -> tuple[str, list[str], dict[str, Any]]:
+    status = str(record.get("status") or record.get("decision") or "unknown")
+    reasons = _texts(record.get("reasons"))
+    word = "CHECKPOINT" if event == "checkpoint" else "ESCALATION"
+    shown = {"go": "met", "no_go": "NOT met", "pass": "met"}.get(status, status)
+    # Values change with every look. What is told again is another status, or other checks that speak against it.
+    same = {"topic": topic, "status": status, "about": sorted(set(_texts(record.get("about")))) or reasons}
+    return f"{word} {topic} of {run.get('environment')}: {shown}", _shown(reasons), same
+
+
+def _texts(raw: Any) -> list[str]:
+    if isinstance(raw, str):
+        return [raw]
+    return [str(one) for one in raw] if isinstance(raw, Sequence) else []
+
+
+def _shown(reasons: Sequence[str]) -> list[str]:
+    more = [f"- and {len(reasons) - MOST_REASONS} more"] if len(reasons) > MOST_REASONS else []
+    return [f"- {one}" for one in reasons[:MOST_REASONS]] + more
+
+
+def _why(run: Mapping[str, Any]) -> str:
+    return f"Reason: {run['reason']}" if run.get("reason") else ""
+
+
+def _whence(run: Mapping[str, Any]) -> str:
+    return f"Run {run.get('id')} by {run.get('operator') or 'unknown'}"

@@ -1,0 +1,243 @@
+# Copyright (c) the golive.cutover contributors
+# SPDX-License-Identifier: BSD-2-Clause
+"""Checks into signals: the same threshold, asked of Prometheus. What has no translation is named with the reason."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Optional
+from urllib.parse import urlsplit
+
+from ansible_collections.golive.cutover.plugins.module_utils.core.checks import Check
+from ansible_collections.golive.cutover.plugins.module_utils.core.conditions import Condition
+from ansible_collections.golive.cutover.plugins.module_utils.monitoring import promql as pq
+from ansible_collections.golive.cutover.plugins.module_utils.monitoring.model import (
+    RECORD,
+    Plan,
+    Settings,
+    Signal,
+    Threshold,
+    Untranslated,
+)
+from ansible_collections.golive.cutover.plugins.module_utils.monitoring.promql import Untranslatable
+from ansible_collections.golive.cutover.plugins.module_utils.probes._page import Selector
+from ansible_collections.golive.cutover.plugins.module_utils.probes.base import kind_of_measure
+from ansible_collections.golive.cutover.plugins.module_utils.probes.metrics import raw_selections
+from ansible_collections.golive.cutover.plugins.module_utils.probes.promql import _SELECTOR as PLAIN_SELECTOR
+from ansible_collections.golive.cutover.plugins.module_utils.probes.promql import OVER_TIME
+
+LEAST_SCRAPES = 2
+"""Scrapes that a window must be long enough for."""
+
+_ABOUT_LOOKING = ("samples", "coverage", "gaps", "resets", "tau")
+"""Measures that say how the probe looked, or that only its own arithmetic knows."""
+
+
+def translate(checks: Iterable[Check], settings: Settings) -> Plan:
+    """Every threshold of every check becomes part of a signal, or is named among the untranslated."""
+    signals: list[Signal] = []
+    untranslated: list[Untranslated] = []
+    for check in checks:
+        if check.skip is not None:
+            untranslated.append(Untranslated(check.id, "", "", f"the check is skipped: {check.skip}"))
+            continue
+        if check.probe not in _PROBES:
+            reason = f"the probe {check.probe} asks the running system itself; Prometheus has no series of its answers"
+            untranslated.append(Untranslated(check.id, "", "", reason))
+            continue
+        for measure in dict.fromkeys(measure for rows in check.thresholds.values() for measure in rows):
+            signal = _signal(check, measure, settings, untranslated)
+            if signal is not None:
+                signals.append(signal)
+    return Plan(settings, tuple(signals), tuple(untranslated))
+
+
+def _signal(check: Check, measure: str, settings: Settings, untranslated: list[Untranslated]) -> Optional[Signal]:
+    rows = [(column, one) for column, found in check.thresholds.items() for one in found.get(measure, ())]
+    try:
+        expression = pq.finite(_PROBES[check.probe](check, measure, settings))
+    except Untranslatable as error:
+        untranslated += [Untranslated(check.id, measure, one.source, str(error)) for _column, one in rows]
+        return None
+    labels = {"environment": settings.environment, "check": check.id, "measure": measure}
+    recorded = f"{RECORD}{{{pq.matchers(labels)}}}"
+    thresholds = []
+    for column, condition in rows:
+        try:
+            thresholds.append(_threshold(check, measure, column, condition, recorded, settings))
+        except Untranslatable as error:
+            untranslated.append(Untranslated(check.id, measure, condition.source, str(error)))
+    if not thresholds:
+        return None
+    kind = kind_of_measure(measure, check.kinds) or "any"
+    if kind == "any":
+        kind = next((one.kind for one in thresholds if one.kind != "count"), "any")
+    return Signal(check.id, check.title, measure, kind, check.required, expression, tuple(thresholds))
+
+
+def _threshold(check: Check, measure: str, column: str, condition: Condition, recorded: str, settings: Settings) -> Threshold:
+    before = settings.baseline.get(check.id, {}).get(measure) if condition.relative else None
+    if before is not None and (isinstance(before, bool) or not isinstance(before, (int, float)) or not math.isfinite(before)):
+        raise Untranslatable(f"the baseline {before!r} is not a number")
+    bad_when_holds = column != "expect"
+    expression = pq.holds(recorded, condition, before) if bad_when_holds else pq.fails(recorded, condition, before)
+    # What is only nice to have can warn, and never more: as in the gate.
+    severity = "critical" if column != "warn" and check.required else "warning"
+    return Threshold(
+        column=column,
+        source=condition.source,
+        severity=severity,
+        expression=expression,
+        bad_when_holds=bad_when_holds,
+        limits=tuple(pq.limits(condition, before)),
+        operator=condition.operator,
+        kind=condition.kind,
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Where the series are
+
+
+def _labels_of(page: str, settings: Settings) -> Mapping[str, str]:
+    """By which labels Prometheus knows a page: as the settings say, else by the host and port of its address."""
+    if page in settings.targets:
+        return settings.targets[page]
+    parts = urlsplit(page)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise Untranslatable(f"targets does not say by which labels Prometheus knows {page}")
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return {"instance": f"{host}:{parts.port or (443 if parts.scheme == 'https' else 80)}"}
+
+
+def _narrow(pages: Sequence[str], settings: Settings) -> dict[str, str]:
+    """The labels that choose exactly the targets of some pages. Raises Untranslatable."""
+    found = [{**settings.matchers, **_labels_of(page, settings)} for page in pages]
+    if not found:
+        return dict(settings.matchers)
+    first = found[0]
+    differing = [label for label in first if any(one.get(label) != first[label] for one in found)]
+    if any(set(one) != set(first) for one in found) or len(differing) > 1:
+        raise Untranslatable("its targets differ in more than one label, so no selector chooses just them")
+    narrow = dict(first)
+    for label in differing:
+        values = list(dict.fromkeys(one[label] for one in found))
+        narrow[label] = "~" + "|".join(value[1:] if value.startswith("~") else _literal(value) for value in values)
+    return narrow
+
+
+def _literal(text: str) -> str:
+    return "".join(f"\\{one}" if one in r"\.+*?()|[]{}^$" else one for one in text)
+
+
+def _long_enough(over: Optional[float], settings: Settings) -> None:
+    if over is not None and over < LEAST_SCRAPES * settings.scrape_interval:
+        raise Untranslatable(
+            f"its window of {over:g} s is shorter than {LEAST_SCRAPES} scrapes of {settings.scrape_interval:g} s; "
+            f"ask the same threshold of a longer window"
+        )
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Probes
+
+
+def _selected(
+    check: Check, measure: str, settings: Settings, narrow: Mapping[str, str], guards: Sequence[str], can_be_zero: bool
+) -> str:
+    """What the probes `metrics` and `window` measure."""
+    choices = raw_selections(check.options)
+    over = check.options["over"]
+    family, _dot, name = measure.partition(".")
+    if family in _ABOUT_LOOKING and measure not in choices:
+        raise Untranslatable(f"{family} is the arithmetic of the probe, not a value of a series")
+    if measure == "age":
+        if len(choices) > 1:
+            raise Untranslatable("age is that of several selections at once")
+        only = next(iter(choices.values()))
+        series = pq.selector(Selector(only["name"] or "", only["labels"] or {}), narrow)
+        return pq.both(f"max(time() - timestamp({series}))", *guards)
+    if family == "series" and measure not in choices:
+        one = choices[name or "value"]
+        wanted = Selector(one["name"] or "", one["labels"] or {})
+        window = None if one["as"] == "value" else over
+        _long_enough(window, settings)
+        return pq.both(f"count({_each(one['as'], wanted, window, narrow).present})", *guards)
+    one = choices[measure]
+    _long_enough(None if one["as"] == "value" else over, settings)
+    value = _side(one, one["as"], over, narrow, can_be_zero)
+    if one["to"] is not None:
+        other = _side({**one["to"], "absent": "missing"}, "ratio", over, narrow, can_be_zero)
+        value = f"({value}) / (({other}) >= {one['least']})"
+    return pq.both(f"({value})", *guards) if guards else value
+
+
+def _side(one: Mapping[str, Any], kind: str, over: Optional[float], narrow: Mapping[str, str], can_be_zero: bool) -> str:
+    wanted = Selector(one["name"] or "", one["labels"] or {})
+    of = _each(kind, wanted, over, narrow)
+    value = pq.reduced(of, one["reduce"])
+    if one["absent"] != "zero":
+        return value
+    if not can_be_zero:
+        raise Untranslatable("absent: zero needs to know that its targets are scraped; say matchers or targets")
+    return pq.or_zero(value, of.present)
+
+
+def _each(kind: str, wanted: Selector, over: Optional[float], narrow: Mapping[str, str]) -> pq.Each:
+    """What is measured of each series of a selector; over a window of each of its names."""
+    if over is None or kind == "value" or not wanted.name.startswith("~"):
+        return pq.each("value" if over is None else kind, pq.selector(wanted, narrow), over)
+    found = [Selector(name, wanted.labels) for name in pq.names(wanted.name[1:])]
+    return pq.together({one.name: pq.each(kind, pq.selector(one, narrow), over) for one in found})
+
+
+def _metrics(check: Check, measure: str, settings: Settings) -> str:
+    pages = check.options["url"]
+    narrow = _narrow(pages, settings)
+    guards = [pq.alive(narrow, len(pages))] if narrow else []
+    return _selected(check, measure, settings, narrow, guards, bool(narrow))
+
+
+def _window(check: Check, measure: str, settings: Settings) -> str:
+    pages = check.options["page"] or []
+    patterns = [page for page in pages if page.startswith("~") and page not in settings.targets]
+    if patterns:
+        raise Untranslatable(f"targets does not say by which labels Prometheus knows the pages {patterns[0]}")
+    narrow = _narrow(pages, settings)
+    guards = [pq.covered(narrow, check.options["over"], check.options["coverage"])] if narrow else []
+    if narrow:
+        guards.insert(0, pq.alive(narrow, len(pages) or None))
+    return _selected(check, measure, settings, narrow, guards, bool(narrow))
+
+
+def _promql(check: Check, measure: str, settings: Settings) -> str:
+    options = check.options
+    if options["time"] is not None:
+        raise Untranslatable("its query is about one fixed moment")
+    text = pq.query(options["query"])
+    about = options["age_of"] or (options["query"].strip() if PLAIN_SELECTOR.match(options["query"]) else None)
+    if measure == "age":
+        if about is None:
+            raise Untranslatable("the query is an expression, of which the server knows no age; say age_of")
+        return f"max(time() - timestamp({about}))"
+    fresh = [f"max(time() - timestamp({about})) <= {options['max_age']:g}"] if about is not None else []
+    if measure == "series":
+        return pq.both(f"count({text})", *fresh)
+    value = pq.reduced(pq.Each(text, text), options["reduce"])
+    if options["absent"] == "zero":
+        if not settings.matchers:
+            raise Untranslatable("absent: zero needs to know that its targets are scraped; say matchers")
+        value = pq.both(f"({pq.or_zero(value, text)})", pq.alive(settings.matchers, None))
+    if options["over"] is None or measure == "last":
+        return pq.both(f"({value})", *fresh)
+    if measure not in OVER_TIME:
+        raise Untranslatable(f"{measure} is the arithmetic of the probe, not a value of a series")
+    over, step = options["over"], float(options["step"] or max(options["over"] / 60, 1.0))
+    window = f"[{pq.duration(over)}:{pq.duration(step)}]"
+    needed = math.floor(over / step + 1e-9) * options["coverage"]
+    return pq.both(f"{measure}_over_time(({value}){window})", f"count_over_time(({value}){window}) >= {needed:g}", *fresh)
+
+
+_PROBES: Mapping[str, Callable[[Check, str, Settings], str]] = {"metrics": _metrics, "window": _window, "promql": _promql}
+"""The probes whose measures are values of series."""

@@ -1,0 +1,282 @@
+#!/usr/bin/python
+# Copyright (c) the golive.cutover contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: hypercare
+short_description: Which checkpoint of a watch is due, and what may be said about the time before it
+version_added: 0.1.0
+description:
+  - A watch begins with the GO of a cutover in the ledger. Its checkpoints are due at fixed times after that, each within a
+    tolerance. One that nobody looked at in its time was missed, and a look that comes later does not change that.
+  - The time between checkpoints is judged from the samples of a sampler. Every stretch of it must meet every objective. A stretch
+    without samples, a sampler that stopped, a clock that jumped, is C(inconclusive), and never a pass.
+extends_documentation_fragment:
+  - golive.cutover.store
+options:
+  state:
+    description:
+      - V(read) says where every checkpoint stands, and which one is chosen.
+      - V(judged) also judges the time before the chosen one.
+      - V(recorded) writes to the ledger how the chosen one was found.
+    type: str
+    choices: [read, judged, recorded]
+    default: read
+  watch:
+    description: The run whose GO begins the watch. By default the newest one.
+    type: str
+  checkpoint:
+    description: The checkpoint, such as V(T+4h). By default the one whose time it is and that has not passed yet.
+    type: str
+  checkpoints:
+    description:
+      - The checkpoints of the watch in their order, each with C(name) and C(tolerance). By default T+0, T+15m, T+1h, T+4h,
+        T+12h, T+24h and T+48h.
+    type: list
+    elements: dict
+  objectives:
+    description:
+      - Checks of the probe C(window). C(over) is one stretch of time, such as 5m. Each one from the checkpoint before to now is
+        judged, and at the last checkpoint each one since the GO.
+    type: list
+    elements: dict
+    default: []
+  secrets:
+    description: "Values for C({secret: NAME}) in O(objectives)."
+    type: dict
+    default: {}
+  every:
+    description: Pause between two looks of the sampler.
+    type: str
+    default: 30s
+  longest_gap:
+    description: A longest pause between two looks of the sampler that is no gap yet. By default 2.5 pauses.
+    type: str
+    default: 0s
+  run:
+    description: The run that looked. Needed with O(state=recorded).
+    type: str
+  at:
+    description: When that run began to look, as RV(now) said. Needed with O(state=recorded).
+    type: float
+  decision:
+    description: What was decided. Needed with O(state=recorded).
+    type: str
+    choices: [go, no_go]
+  reasons:
+    description: Why. Written to the ledger with O(state=recorded).
+    type: list
+    elements: str
+    default: []
+attributes:
+  check_mode:
+    support: full
+    description: Says what would be written and writes nothing.
+  diff_mode:
+    support: none
+    description: The result shows the entry.
+author:
+  - The golive.cutover contributors (@golive-cutover)
+seealso:
+  - module: golive.cutover.ledger
+  - module: golive.cutover.sampler
+"""
+
+EXAMPLES = r"""
+- name: Which checkpoint is due?
+  golive.cutover.hypercare:
+    store: sqlite:///var/lib/golive/golive.db
+    environment: spark-ta
+  register: watch
+
+- name: Judge the time before it
+  golive.cutover.hypercare:
+    store: sqlite:///var/lib/golive/golive.db
+    environment: spark-ta
+    state: judged
+    checkpoint: "{{ watch.chosen.name }}"
+    objectives:
+      - id: E-1
+        title: At most 20 stream errors in five minutes
+        window:
+          store: sqlite:///var/lib/golive/golive.db
+          environment: spark-ta
+          name: streams_errors_total
+          as: increase
+          over: 5m
+        expect:
+          value: "<= 20"
+  register: judged
+
+- name: Record how it was found
+  golive.cutover.hypercare:
+    store: sqlite:///var/lib/golive/golive.db
+    environment: spark-ta
+    state: recorded
+    checkpoint: "{{ watch.chosen.name }}"
+    run: 20251121T040000Z-11bb
+    at: "{{ watch.now }}"
+    decision: go
+"""
+
+RETURN = r"""
+now:
+  description: The time by the clock of the store, in seconds since 1970.
+  returned: success
+  type: float
+watch:
+  description: C(run), C(release) and C(start) (UTC) of what is watched.
+  returned: success
+  type: dict
+checkpoints:
+  description:
+    - Every checkpoint with C(name), C(state) (C(waiting), C(due), C(passed), C(failed), C(missed)), C(due) and C(until) (UTC),
+      and C(looked) and C(late), when it was looked at in its time and after it, or null.
+  returned: success
+  type: list
+  elements: dict
+chosen:
+  description:
+    - The checkpoint that was asked for or is due, as in RV(checkpoints), with C(last), C(is_late) and C(since). Null when none is
+      due.
+  returned: success
+  type: dict
+lines:
+  description: All of it for a person, in lines.
+  returned: success
+  type: list
+  elements: str
+verdicts:
+  description: What is said about the time before the chosen checkpoint, as records of M(golive.cutover.check).
+  returned: when O(state=judged)
+  type: list
+  elements: dict
+criteria:
+  description: The rows of a go/no-go table that these verdicts answer, as O(golive.cutover.go_no_go#module:policy) takes them.
+  returned: when O(state=judged)
+  type: list
+  elements: dict
+entry:
+  description: The entry of the ledger.
+  returned: when O(state=recorded)
+  type: dict
+"""
+
+from typing import TYPE_CHECKING, Any, Optional
+
+from ansible_collections.golive.cutover.plugins.module_utils.ansible_glue import run_module
+from ansible_collections.golive.cutover.plugins.module_utils.core import hypercare as core
+from ansible_collections.golive.cutover.plugins.module_utils.core import units
+from ansible_collections.golive.cutover.plugins.module_utils.core.checks import read_checks
+from ansible_collections.golive.cutover.plugins.module_utils.core.errors import InputError, Problem
+from ansible_collections.golive.cutover.plugins.module_utils.hypercare import judge
+from ansible_collections.golive.cutover.plugins.module_utils.probes.registry import PROBES
+from ansible_collections.golive.cutover.plugins.module_utils.store import ledger
+from ansible_collections.golive.cutover.plugins.module_utils.store.arguments import STORE_ARGUMENTS, open_from
+
+if TYPE_CHECKING:
+    from ansible.module_utils.basic import AnsibleModule
+
+
+def _shown(state: core.State) -> dict[str, Any]:
+    return {
+        "name": state.name,
+        "state": state.state,
+        "due": core.utc(state.due),
+        "until": core.utc(state.until),
+        "looked": core.utc(state.look.at) if state.look else None,
+        "late": core.utc(state.late.at) if state.late else None,
+    }
+
+
+def _duration(params: dict[str, Any], key: str) -> float:
+    try:
+        return units.parse_duration(params[key])
+    except ValueError as error:
+        raise InputError([Problem(key, str(error))]) from error
+
+
+def hypercare(module: AnsibleModule) -> dict[str, Any]:
+    params = module.params
+    every, allowed = _duration(params, "every"), _duration(params, "longest_gap")
+    checkpoints = core.read_checkpoints(params["checkpoints"]) if params["checkpoints"] is not None else core.CHECKPOINTS
+    objectives = read_checks(params["objectives"], PROBES, params["secrets"])
+    judge.refuse_others(objectives)
+    with open_from(params, module.no_log_values.add) as store:
+        entries = ledger.read(store)
+        now = store.read([]).now
+        watch = core.find_watch(entries, params["watch"])
+        if watch.start > now + core.JUMP:
+            raise core.NothingToWatch(f"the GO is at {core.utc(watch.start)}, which is in the future: the clock was put back")
+        at = now if params["at"] is None else params["at"]
+        known = core.states(watch, checkpoints, core.looks_of(entries, watch), now)
+        chosen = core.choose(known, at, params["checkpoint"])
+        result: dict[str, Any] = {
+            "changed": False,
+            "now": now,
+            "watch": {"run": watch.run, "release": watch.release, "start": core.utc(watch.start)},
+            "checkpoints": [_shown(one) for one in known],
+            "chosen": _chosen(watch, known, chosen, at),
+            "lines": core.lines(watch, known, now),
+        }
+        if params["state"] == "read":
+            return result
+        if chosen is None:
+            raise InputError([Problem("checkpoint", "none is due now; name the one that is meant")])
+        if params["state"] == "judged":
+            result["verdicts"] = judge.judge_time(store, objectives, watch, known, chosen, now, every, entries, allowed)
+            result["criteria"] = core.criteria(result["verdicts"])
+            return result
+        data = {
+            "watch": watch.run,
+            "release": watch.release,
+            "checkpoint": chosen.name,
+            "at": at,
+            "late": at > chosen.until,
+            "decision": params["decision"],
+            "reasons": params["reasons"],
+        }
+        entry = ledger.append(store, params["environment"], params["run"], core.EVENT, data, dry=module.check_mode)
+        return {**result, "changed": True, "entry": entry}
+
+
+def _chosen(watch: core.Watch, known: list[core.State], chosen: Optional[core.State], at: float) -> Optional[dict[str, Any]]:
+    if chosen is None:
+        return None
+    return {
+        **_shown(chosen),
+        "last": chosen.name == known[-1].name,
+        "is_late": at > chosen.until,
+        "since": core.utc(core.since(watch, known, chosen)),
+    }
+
+
+def main() -> None:
+    run_module(
+        {
+            **STORE_ARGUMENTS,
+            "state": {"type": "str", "choices": ["read", "judged", "recorded"], "default": "read"},
+            "watch": {"type": "str"},
+            "checkpoint": {"type": "str"},
+            "checkpoints": {"type": "list", "elements": "dict"},
+            "objectives": {"type": "list", "elements": "dict", "default": []},
+            "secrets": {"type": "dict", "default": {}, "no_log": True},
+            "every": {"type": "str", "default": "30s"},
+            "longest_gap": {"type": "str", "default": "0s"},
+            "run": {"type": "str"},
+            "at": {"type": "float"},
+            "decision": {"type": "str", "choices": ["go", "no_go"]},
+            "reasons": {"type": "list", "elements": "str", "default": []},
+        },
+        hypercare,
+        required_if=[("state", "recorded", ("run", "at", "decision"))],
+        supports_check_mode=True,
+    )
+
+
+if __name__ == "__main__":
+    main()

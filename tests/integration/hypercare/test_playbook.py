@@ -1,0 +1,214 @@
+# Copyright (c) the golive.cutover contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The playbook hypercare on this machine: which checkpoint it looks at, what it decides, records and reports."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Optional
+
+import pytest
+
+from ansible_collections.golive.cutover.plugins.module_utils.core import hypercare
+from ansible_collections.golive.cutover.plugins.module_utils.hypercare.judge import SAMPLER_CLOCK, SAMPLER_PAGE
+from ansible_collections.golive.cutover.plugins.module_utils.hypercare.sampler import steady_clock
+from ansible_collections.golive.cutover.plugins.module_utils.store import ledger, samples
+from ansible_collections.golive.cutover.plugins.module_utils.store.registry import open_store
+from ansible_collections.golive.cutover.plugins.module_utils.store.samples import Look
+from tests.conftest import Nginx
+
+HOUR = 3600.0
+
+
+class Shop:
+    """A system that has been live for some hours, with a sampler that has looked all the time."""
+
+    def __init__(self, url: str, directory: Path, play: Callable[..., Any]) -> None:
+        self.url = url
+        self.directory = directory
+        self.address = f"sqlite://{directory}/golive.db"
+        self.play = play
+
+    def live(self, hours: float, errors: float = 0.0, silent: float = 0.0) -> None:
+        """Let it be live for so long; ``errors`` come in the last minutes; the sampler has been silent for so many seconds."""
+        now = time.time()
+        with open_store(self.address, "shop") as store:
+            store._clock = lambda: now - hours * HOUR  # type: ignore[attr-defined]
+            ledger.append(store, "shop", "run-1", "run_ended", {"kind": "cutover", "decision": "go", "release": "1.0.0"})
+            store._clock = time.time  # type: ignore[attr-defined]
+            looks = []
+            for number in range(int((hours * HOUR + 300) / 30)):
+                ago = hours * HOUR + 300 - number * 30
+                if ago < max(silent, 1):
+                    continue
+                looks.append(Look(SAMPLER_PAGE, now - ago, {(SAMPLER_CLOCK, ()): steady_clock() - ago}))
+                looks.append(Look("shop", now - ago, {("errors_total", ()): errors if ago < 300 else 0.0}))
+            samples.write(store, looks)
+
+    def looks(self) -> list[dict[str, Any]]:
+        with open_store(self.address, "shop") as store:
+            return [entry["data"] for entry in ledger.read(store, event=hypercare.EVENT)]
+
+    def run(self, *arguments: str, checkpoint: str = "", **more: Any) -> Any:
+        window = {"store": self.address, "environment": "shop", "name": "errors_total", "as": "increase", "over": "5m"}
+        check = {"id": "H-1", "http": {"url": self.url}, "expect": {"status": "== 200"}, "tags": ["smoke", "T+0", "T+1h", "T+4h"]}
+        variables = {
+            "cutover_environment": "shop",
+            "cutover_home": str(self.directory),
+            "cutover_reports_dir": str(self.directory / "reports"),
+            "cutover_checks": [check],
+            "cutover_steps": [{"name": "smoke", "checks": {"tags": ["smoke"]}}],
+            "hypercare_checkpoint": checkpoint,
+            "hypercare_checklist": [check],
+            "hypercare_objectives": [{"id": "ESC-1", "window": window, "critical": {"value": "> 20"}}],
+            **more,
+        }
+        hosts = {"shop": {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}}
+        return self.play("golive.cutover.hypercare", *arguments, inventory={"all": {"hosts": hosts}}, extra_vars=variables)
+
+    def decision(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((self.directory / "reports/shop/latest/decision.json").read_text(encoding="utf-8"))
+        return found
+
+
+@pytest.fixture
+def shop(nginx: Callable[[str], Nginx], tmp_path: Path, ansible_playbook: Callable[..., Any]) -> Shop:
+    server = nginx("server { listen 127.0.0.1:@PORT@; location / { return 200 ok; } }")
+    return Shop(server.url, tmp_path, ansible_playbook)
+
+
+def statuses(decision: dict[str, Any]) -> dict[str, str]:
+    return {one["id"]: one["status"] for one in decision["verdicts"]}
+
+
+def test_the_checkpoint_that_is_due_is_looked_at_recorded_and_reported(shop: Shop) -> None:
+    shop.live(4.5)
+    done = shop.run()
+    assert done.rc == 0, done.output
+    assert "GO: T+4h of the watch over release 1.0.0 on shop passed." in done.output
+    assert [(one["checkpoint"], one["decision"], one["late"]) for one in shop.looks()] == [("T+4h", "go", False)]
+    decision = shop.decision()
+    assert (decision["kind"], decision["decision"], decision["release"]) == ("hypercare", "go", "1.0.0")
+    assert statuses(decision) == {"HYPERCARE-LOOKS": "pass", "ESC-1": "pass", "H-1": "pass"}
+    again = shop.run()
+    assert again.rc != 0, "it has passed, so none is due; and the ones before were missed"
+    assert "no checkpoint is due now, and T+0, T+15m, T+1h were missed" in again.output
+    assert len(shop.looks()) == 1
+
+
+def test_a_burst_and_a_sampler_that_stopped_are_no_go(shop: Shop) -> None:
+    shop.live(4.5, errors=25)
+    done = shop.run()
+    assert done.rc != 0
+    assert "critical when > 20" in done.output
+    assert shop.looks()[0]["decision"] == "no_go"
+    assert statuses(shop.decision())["ESC-1"] == "fail"
+
+
+def test_a_sampler_that_stopped_is_no_go(shop: Shop) -> None:
+    shop.live(4.5, silent=1800)
+    done = shop.run()
+    assert done.rc != 0
+    assert "the sampler has stopped" in done.output
+    assert statuses(shop.decision())["ESC-1"] == "inconclusive"
+
+
+def test_a_missed_checkpoint_stays_missed_however_good_it_looks(shop: Shop) -> None:
+    shop.live(4.5)
+    done = shop.run(checkpoint="T+1h")
+    assert done.rc != 0
+    assert "it was missed" in done.output
+    assert [(one["checkpoint"], one["decision"], one["late"]) for one in shop.looks()] == [("T+1h", "no_go", True)]
+
+
+def test_a_checkpoint_that_is_not_due_yet_is_refused(shop: Shop) -> None:
+    shop.live(4.5)
+    done = shop.run(checkpoint="T+48h")
+    assert done.rc != 0
+    assert "T+48h is due at" in done.output
+    assert shop.looks() == []
+
+
+def test_a_call_while_nothing_is_due_ends_well_and_decides_nothing(shop: Shop) -> None:
+    shop.live(0.2)
+    with open_store(shop.address, "shop") as store:
+        look = {"watch": "run-1", "checkpoint": "T+0", "at": time.time() - 0.2 * HOUR + 60, "decision": "go"}
+        ledger.append(store, "shop", "look-1", hypercare.EVENT, look)
+    done = shop.run()
+    assert done.rc == 0, done.output
+    assert "T+15m  due at" in done.output
+    assert len(shop.looks()) == 1
+    assert not (shop.directory / "reports/shop/latest").exists()
+
+
+def test_nothing_is_written_in_check_mode_but_the_report(shop: Shop) -> None:
+    shop.live(4.5)
+    done = shop.run("--check")
+    assert done.rc == 0, done.output
+    assert shop.looks() == []
+
+
+def test_without_a_go_there_is_nothing_to_watch(shop: Shop) -> None:
+    done = shop.run()
+    assert done.rc != 0
+    assert "nothing to watch" in done.output
+
+
+def crontab(directory: Path) -> str:
+    """A stand-in for crontab, which keeps the table in a file."""
+    program = directory / "bin/crontab"
+    program.parent.mkdir()
+    table = directory / "crontab.txt"
+    text = f"""#!/bin/sh
+case "$1" in
+  -l) cat "{table}" 2>/dev/null || {{ echo "no crontab for user" >&2; exit 1; }} ;;
+  -r) rm -f "{table}" ;;
+  *) cat "$1" > "{table}" ;;
+esac
+"""
+    program.write_text(text, encoding="utf-8")
+    program.chmod(0o755)
+    return f"{program.parent}:{os.environ['PATH']}"
+
+
+@pytest.mark.parametrize("scheduler", ["cron", "none"])
+def test_the_sampler_is_put_there_kept_running_and_taken_away(shop: Shop, tmp_path: Path, scheduler: str) -> None:
+    path = crontab(tmp_path)
+    hosts = {"shop": {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}}
+    variables = {
+        "cutover_environment": "shop",
+        "cutover_home": str(tmp_path),
+        "hypercare_scheduler": scheduler,
+        "hypercare_sampler_checks": [{"id": "AV-1", "http": {"url": shop.url}, "expect": {"status": "== 200"}}],
+    }
+
+    def play(**more: Any) -> Any:
+        inventory = {"all": {"hosts": hosts}}
+        extra = {**variables, **more}
+        return shop.play("golive.cutover.sampler", inventory=inventory, extra_vars=extra, env={"PATH": path})
+
+    first = play()
+    assert first.rc == 0, first.output
+    assert play().changed() == 0
+    table = tmp_path / "crontab.txt"
+    entry: Optional[str] = table.read_text(encoding="utf-8") if table.exists() else None
+    if scheduler == "cron":
+        assert entry is not None
+        command = next(line for line in entry.splitlines() if line.startswith("* * * * * "))[10:]
+        once = command.replace("exec ", "").replace(">/dev/null", "--once >/dev/null")
+        subprocess.run(["sh", "-c", once], check=True, timeout=60)
+        with open_store(shop.address, "shop") as store:
+            assert set(samples.status(store)["pages"]) == {"golive_checks", SAMPLER_PAGE}
+    else:
+        assert entry is None
+    gone = play(sampler_stopped=True)
+    assert gone.rc == 0, gone.output
+    assert not (tmp_path / "sampler/shop.json").exists()
+    if scheduler == "cron":
+        assert "sampler.pyz" not in table.read_text(encoding="utf-8")

@@ -1,0 +1,64 @@
+# Copyright (c) the golive.cutover contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Events in words, and what makes two of them the same."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ansible_collections.golive.cutover.plugins.module_utils.core.errors import InputError
+from ansible_collections.golive.cutover.plugins.module_utils.core.notices import notice, told_line
+
+RUN = {"id": "r1", "environment": "spark", "kind": "cutover", "release": "1.0.0", "operator": "ann", "reason": "v1"}
+
+
+@pytest.mark.parametrize(
+    ("event", "more", "record", "subject"),
+    [
+        ("start", {}, {}, "START: spark is being cut over to 1.0.0"),
+        ("start", {"kind": "rollback"}, {}, "START: spark is being rolled back"),
+        ("go", {}, {"reasons": ["all met"]}, "GO: spark runs 1.0.0"),
+        ("no_go", {"kind": "verify"}, {}, "NO-GO: spark is not as it should be"),
+        ("rollback_begun", {}, {}, "ROLLBACK begun: spark"),
+        ("rollback_ended", {}, {"rollback": {"to": "0.9.0", "verified": True}}, "ROLLBACK ended: spark runs 0.9.0, verified"),
+        ("rollback_ended", {}, {"rollback": None}, "ROLLBACK FAILED: spark needs somebody now"),
+        ("rollback_ended", {}, {"rollback": {"to": "0.9.0", "verified": "yes"}}, "ROLLBACK FAILED: spark needs somebody now"),
+    ],
+)
+def test_subjects(event: str, more: dict[str, Any], record: dict[str, Any], subject: str) -> None:
+    assert notice({**RUN, **more}, event, record)["subject"] == subject
+
+
+def test_the_text_is_bounded_and_says_whence() -> None:
+    told = notice(RUN, "no_go", {"reasons": [f"reason {number}" for number in range(14)]})
+    lines = told["text"].splitlines()
+    assert lines[0] == "- reason 0" and lines[-2:] == ["- and 4 more", "Run r1 by ann"]
+    failed = notice(RUN, "rollback_ended", {"rollback": {"hosts": {"web-1": {"error": "gone"}, "web-2": {"error": ""}}}})
+    assert failed["text"].splitlines()[0] == "- web-1: gone"
+
+
+def test_the_same_message_has_the_same_identity() -> None:
+    status = {"status": "fail", "about": ["M-2", "M-1"], "reasons": ["512 MB"]}
+    first = notice(RUN, "escalation", status, "memory")["identity"]
+    assert first == notice(RUN, "escalation", {**status, "about": ["M-1", "M-2"], "reasons": ["513 MB"]}, "memory")["identity"]
+    assert first != notice(RUN, "escalation", {**status, "status": "warn"}, "memory")["identity"]
+    slow = {"rollback": {"to": "0.9.0", "verified": True, "seconds": 3}}
+    fast = {"rollback": {"to": "0.9.0", "verified": True, "seconds": 2}}
+    assert notice(RUN, "rollback_ended", slow)["identity"] == notice(RUN, "rollback_ended", fast)["identity"]
+
+
+def test_what_is_refused() -> None:
+    with pytest.raises(InputError, match="is not an event"):
+        notice(RUN, "party")
+    with pytest.raises(InputError, match="a checkpoint has a name"):
+        notice(RUN, "checkpoint")
+
+
+def test_what_became_of_a_message() -> None:
+    result = {"channel": "team", "host": "hooks.slack.com", "event": "go", "status": "sent", "reason": ""}
+    assert told_line(result) == "team (hooks.slack.com) was told of go"
+    failed = {**result, "status": "failed", "reason": "it answered 503"}
+    assert told_line(failed) == "team (hooks.slack.com) was not told of go: it answered 503"
+    assert told_line({**failed, "channel": "-", "host": "-"}) == "nobody was told of go: it answered 503"
