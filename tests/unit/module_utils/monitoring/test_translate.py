@@ -54,7 +54,7 @@ def reasons(plan: Plan) -> list[str]:
         (
             {
                 "id": "P",
-                "promql": {"url": PAGE.removesuffix("/metrics"), "query": "up", "absent": "zero"},
+                "promql": {"url": PAGE.removesuffix("/metrics"), "query": "up", "absent": "zero", "age_of": "none"},
                 "expect": {"value": "== 1"},
             },
             "say matchers",
