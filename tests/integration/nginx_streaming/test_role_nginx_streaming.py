@@ -132,9 +132,12 @@ def test_streams_go_through_at_once_and_are_limited(
     site: tuple[Server, dict[str, Any]], ansible_playbook: Callable[..., AnsibleResult]
 ) -> None:
     server, variables = site
+    variables["nginx_streaming_upgrade_variable"] = "connection_upgrade"
     planned = ansible_playbook(PLAY, "--check", "--diff", extra_vars=variables)
     assert planned.rc == 0, planned.why
     assert "+    proxy_buffering off;" in planned.output
+    assert "+map $http_upgrade $connection_upgrade {" in planned.output
+    assert "+    proxy_set_header Connection $connection_upgrade;" in planned.output
     assert not (server.directory / "golive.d").exists()
     done = ansible_playbook(PLAY, "--diff", extra_vars=variables)
     assert done.rc == 0, done.why
@@ -172,6 +175,10 @@ def test_a_location_that_would_end_a_directive_is_refused(
     variables["nginx_streaming_locations"][0]["path"] = "/a { return 200; } location /b"
     refused = ansible_playbook(PLAY, extra_vars=variables)
     assert refused.rc == 2 and "without spaces, semicolons and braces" in refused.output
+    variables = {**variables, "nginx_streaming_upgrade_variable": "$connection_upgrade"}
+    variables["nginx_streaming_locations"][0]["path"] = "/a"
+    refused = ansible_playbook(PLAY, extra_vars=variables)
+    assert refused.rc == 2 and "without a dollar sign" in refused.output
     variables["nginx_streaming_locations"] = [{"path": "/a", "kind": "see", "upstrem": "x"}]
     refused = ansible_playbook(PLAY, extra_vars=variables)
     assert "upstrem" in refused.output and "kind must be one of: sse, websocket" in refused.output
