@@ -69,9 +69,12 @@ class Settings:
     stream_ring: int
     websocket_enabled: bool
     websocket_ping: float
+    websocket_built: bool
+    api_token: str = field(repr=False)
     # how the faulty releases go about it; of no meaning to the good ones
     fault_crash_after: float
     fault_slow: float
+    fault_ws_slow: float
     fault_leak_rate: float
     fault_leak_limit: float
 
@@ -91,6 +94,7 @@ RELOADABLE = frozenset(
         "max_streams_per_client",
         "stream_heartbeat",
         "websocket_enabled",
+        "api_token",
     }
 )
 
@@ -215,8 +219,11 @@ def load(service: str, release: Release, environ: Mapping[str, str] | None = Non
         stream_ring=read.integer("STREAM_RING_EVENTS", 1200, 1, 100_000),
         websocket_enabled=read.flag("WS_ENABLED", True),
         websocket_ping=read.number("WS_PING_SEC", 10, 0.1, 300),
+        websocket_built=read.flag("NEXT_PUBLIC_WS_ENABLED", True),
+        api_token=read.text("SPARK_API_TOKEN"),
         fault_crash_after=read.number("SPARK_FAULT_CRASH_AFTER_SEC", 20, 0.1, 3600),
         fault_slow=read.number("SPARK_FAULT_SLOW_SEC", 3, 0, 60),
+        fault_ws_slow=read.number("SPARK_FAULT_WS_SLOW_SEC", 0.85, 0, 60),
         fault_leak_rate=read.number("SPARK_FAULT_LEAK_MB_PER_SEC", 4, 0.1, 100),
         fault_leak_limit=read.number("SPARK_FAULT_LEAK_LIMIT_MB", 512, 1, 4096),
     )

@@ -32,6 +32,7 @@ class Fault(enum.Flag):
     LEAK = enum.auto()
     NOTIFY_FAILS = enum.auto()
     JS_ERROR = enum.auto()
+    WS_SLOW = enum.auto()
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ RELEASES: tuple[Release, ...] = (
     Release("1.1.0-leak", "Memory grows by some megabytes every second", Fault.LEAK),
     Release("1.1.0-notify-fails", "No notification is ever delivered", Fault.NOTIFY_FAILS),
     Release("1.1.0-js-error", "The script of every page ends in an error, after it has done its work", Fault.JS_ERROR),
+    Release("1.1.0-ws-slow", "The WebSocket is slow to answer pings; all else is as ever", Fault.WS_SLOW),
 )
 
 _BY_ID = {release.id: release for release in RELEASES}

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
 import json
 import logging
 import time
@@ -39,6 +40,7 @@ STATIC = Path(__file__).resolve().parent / "static"
 STREAM_PATH = "/api/marketdata/stream"
 HEALTH_PATH = "/api/public/health"
 MAX_BODY = 64 * 1024  # bytes
+CANARY_EVENTS = 5
 UNREACHABLE = (RedisError, OSError, TimeoutError)
 
 SECURITY_HEADERS = {
@@ -128,6 +130,13 @@ class Web(Service):
         )
         self.sockets = Gauge("websockets_connected", "Open WebSockets", registry=self.registry)
         self.socket_messages = Counter("websockets_messages_total", "Messages sent", registry=self.registry)
+        self.sockets_opened = Counter("websockets_opened_total", "WebSockets that were opened", registry=self.registry)
+        self.reconnects = Counter(
+            "websockets_reconnects_total", "WebSockets opened by a page that has lost one before", registry=self.registry
+        )
+        self.sockets_closed = Counter("websockets_closed_total", "WebSockets that ended", ["by"], registry=self.registry)
+        for by in ("client", "server", "loss"):
+            self.sockets_closed.labels(by)
         self.registry.register(HubCollector(self.hub))
         self.app = Front(self._routes(), self)
 
@@ -143,9 +152,11 @@ class Web(Service):
                 Route("/btcturk", self.page("btcturk.html")),
                 Route("/favicon.ico", lambda _request: FileResponse(STATIC / "icon.svg", media_type="image/svg+xml")),
                 *self._broken_scripts(),
+                Route("/static/build.js", self.get_build),
                 Mount("/static", StaticFiles(directory=STATIC)),
                 api(HEALTH_PATH, self.get_health),
                 api("/metrics", self.metrics),
+                api("/api/canary", self.get_canary),
                 api("/api/public/btcturk/ticker", self.get_ticker),
                 api("/api/marketdata/symbols", self.get_symbols),
                 api("/api/marketdata/candles", self.get_candles),
@@ -248,6 +259,39 @@ class Web(Service):
         body["websocket_enabled"] = self.settings.websocket_enabled
         return JSONResponse(body, status_code=status)
 
+    async def get_build(self, _request: Request) -> Response:
+        """What a bundler writes into the scripts of a build. There is none here: the flag is that of the start of the process."""
+        build = json.dumps({"release": self.release.id, "websocket": self.settings.websocket_built})
+        headers = {"Cache-Control": "no-cache"}
+        return Response(f"'use strict';\n\nconst BUILD = {build};\n", media_type="text/javascript", headers=headers)
+
+    async def get_canary(self, request: Request) -> Response:
+        """Take some events to the store and back, for who has the token; the answer is the evidence."""
+        if not self.settings.api_token:
+            raise Refused(409, "SPARK_API_TOKEN is not set")
+        shown = request.headers.get("authorization", "").encode()
+        if not hmac.compare_digest(shown, f"Bearer {self.settings.api_token}".encode()):
+            raise Refused(401, "a token is needed")
+        key = f"spark:canary:{self.settings.instance}"
+        taken, good = [], 0
+        for number in range(CANARY_EVENTS):
+            began = time.perf_counter()
+            event = json.dumps({"number": number, "time": time.time(), **market.quote("BTCTRY", time.time())})
+            await self.redis.set(key, event, ex=60)
+            good += await self.redis.get(key) == event
+            taken.append((time.perf_counter() - began) * 1000)
+        latency = {"p50": round(sorted(taken)[CANARY_EVENTS // 2], 3), "max": round(max(taken), 3)}
+        return JSONResponse(
+            {
+                "status": "PASS" if good == CANARY_EVENTS else "FAIL",
+                "release": self.release.id,
+                "websocket_enabled": self.settings.websocket_built and self.settings.websocket_enabled,
+                "events": good,
+                "latency_ms": latency,
+                "time": round(time.time() * 1000),
+            }
+        )
+
     # -- market data and tools ------------------------------------------------------------------------------------
 
     async def get_symbols(self, _request: Request) -> Response:
@@ -333,15 +377,20 @@ class Web(Service):
             await socket.close(1008)  # before the handshake: the client gets HTTP 403
             return
         await socket.accept()
+        self.sockets_opened.inc()
+        if socket.query_params.get("attempt", "0") != "0":
+            self.reconnects.inc()
         if Fault.WS_DROPPED in self.release.fault:
+            self.sockets_closed.labels("server").inc()
             await socket.close(1011)
             return
         self.sockets.inc()
         sending = asyncio.ensure_future(self._send_feed(socket, symbol))
         try:
             await self._read_feed(socket)
-        except WebSocketDisconnect:
-            return
+        except WebSocketDisconnect as gone:
+            ended = "server" if self.hub.closing.is_set() else "client" if gone.code in (1000, 1001, 1005) else "loss"
+            self.sockets_closed.labels(ended).inc()
         finally:
             sending.cancel()
             await asyncio.gather(sending, return_exceptions=True)
@@ -373,6 +422,8 @@ class Web(Service):
             except (ValueError, KeyError):  # not JSON, or not text
                 message = None
             if isinstance(message, dict) and message.get("type") == "ping":
+                if Fault.WS_SLOW in self.release.fault:
+                    await asyncio.sleep(self.settings.fault_ws_slow)
                 await self._say(socket, {"type": "pong", "id": message.get("id")})
             else:
                 await self._say(socket, {"type": "error", "error": 'send {"type": "ping"}'})

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 'use strict';
 
-// The quotes of one symbol: over a WebSocket where the release has it switched on, else by asking again and again.
+// The quotes of one symbol: over a WebSocket where it was built with one and the server offers it, else by asking again and again.
 const PING_MS = 1000, POLL_MS = 2000, SILENCE_MS = 5000, SLOW_MS = 1000, LONGEST_WAIT_MS = 10000;
 const LABELS = {
   CONNECTING: 'WS…', OPEN: 'WS', DEGRADED: 'WS!', CLOSED: 'WS✗', RECONNECTING: 'WS↻', POLLING: 'Canlı',
@@ -75,6 +75,7 @@ function connect() {
   feed.asked.clear();
   const where = new URL(`/ws?symbol=${encodeURIComponent(byId('symbol').value)}`, location.href);
   where.protocol = where.protocol.replace('http', 'ws');
+  if (feed.reconnects) where.searchParams.set('attempt', feed.reconnects); // the server counts who has lost one
   feed.socket = new WebSocket(where);
   feed.socket.onmessage = (event) => hear(event.data);
   feed.socket.onclose = () => {
@@ -96,9 +97,10 @@ async function poll() {
 }
 
 async function start() {
-  let enabled = true;
+  let enabled = BUILD.websocket;
+  pill.dataset.built = enabled;
   try {
-    enabled = (await api('/api/public/health')).websocket_enabled;
+    enabled = (await api('/api/public/health')).websocket_enabled && enabled;
   } catch (error) {
     say(`The health of the platform is not known: ${error.message}`);
   }

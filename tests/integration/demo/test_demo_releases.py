@@ -141,8 +141,25 @@ def test_ws_dropped(spark: Spark) -> None:
         with pytest.raises(ConnectionClosed) as caught:
             socket.recv(5)
     assert caught.value.rcvd is not None and caught.value.rcvd.code == 1011
+    assert web.metric("websockets_closed_total", by="server") == 1
     serves(web)
     streams(web)
+
+
+def test_ws_slow(spark: Spark) -> None:
+    web = spark.start("web", "1.1.0-ws-slow")
+    with connect(web.url.replace("http", "ws") + "/ws", proxy=None) as socket:
+        began = time.monotonic()
+        socket.send('{"type": "ping", "id": 1}')
+        seen = []
+        while "pong" not in seen:
+            seen.append(json.loads(socket.recv(5))["type"])
+        assert time.monotonic() - began >= 0.85
+        assert seen.count("tick") >= 4
+        assert socket.ping().wait(5)
+    serves(web)
+    streams(web)
+    feeds(web)
 
 
 def test_two_leaders(spark: Spark) -> None:

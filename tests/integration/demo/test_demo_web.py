@@ -65,7 +65,7 @@ def page_is_whole(web: App, path: str) -> None:
     assert page.headers["Content-Type"] == "text/html; charset=utf-8"
     assert "default-src 'self'" in page.headers["Content-Security-Policy"]
     files = re.findall(r'(?:src|href)="(/static/[^"]+)"', page.text)
-    assert len(files) == 4
+    assert len(files) == (5 if path == "/btcturk" else 4)
     for file in files:
         answer = web.get(file)
         assert answer.status_code == 200, file
@@ -262,6 +262,34 @@ def test_websocket_feed(web: App) -> None:
             socket_.send(bad)
         assert "error" in [json.loads(socket_.recv(5))["type"] for _ in range(8)]
     wait_until(lambda: web.metric("websockets_connected") == 0, what="the end of the socket")
+    assert (web.metric("websockets_opened_total"), web.metric("websockets_reconnects_total")) == (1, 0)
+    with websocket(web, "/ws?attempt=2") as socket_:
+        socket_.recv(5)
+    wait_until(lambda: web.metric("websockets_closed_total", by="client") == 2, what="the count of the end")
+    assert (web.metric("websockets_opened_total"), web.metric("websockets_reconnects_total")) == (2, 1)
+    assert web.metric("websockets_closed_total", by="loss") == 0
+
+
+def test_the_flag_of_the_build_stays_until_the_next_one(spark: Spark) -> None:
+    web = spark.start("web", NEXT_PUBLIC_WS_ENABLED="false")
+    for _time in range(2):
+        build = web.get("/static/build.js")
+        assert (build.status_code, build.headers["Content-Type"]) == (200, "text/javascript; charset=utf-8")
+        assert 'const BUILD = {"release": "1.0.0", "websocket": false};' in build.text
+        web.reload(NEXT_PUBLIC_WS_ENABLED="true")
+    assert "needs a restart: websocket_built" in web.output()
+
+
+def test_the_canary_is_for_who_has_the_token(spark: Spark, canary: str) -> None:
+    assert spark.start("web").get("/api/canary").status_code == 409
+    web = spark.start("web", SPARK_API_TOKEN=canary)
+    for headers in ({}, {"Authorization": "Bearer x"}, {"Authorization": canary}):
+        assert web.get("/api/canary", headers=headers).status_code == 401
+    answer = web.get("/api/canary", headers={"Authorization": f"Bearer {canary}"})
+    found = answer.json()
+    assert (answer.status_code, found["status"], found["events"], found["release"]) == (200, "PASS", 5, "1.0.0")
+    assert 0 < found["latency_ms"]["p50"] <= found["latency_ms"]["max"] < 5000
+    assert canary not in answer.text + web.output()
 
 
 def test_websocket_of_an_unknown_symbol_is_refused(web: App) -> None:
