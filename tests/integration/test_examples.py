@@ -8,6 +8,7 @@ import dataclasses
 import importlib
 import os
 import shutil
+import socket
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -147,6 +148,21 @@ class Stage:
         go = {"golive.cutover.ledger": {**place, "run": "run-1", "event": "run_ended", "data": data}}
         good = ["watch.chosen.name == 'T+0'", "judged.verdicts | map(attribute='status') == ['inconclusive']"]
         return Scene(self.store().replace, before=[go], after=[{"ansible.builtin.assert": {"that": good}}])
+
+    def leader_lock(self) -> Scene:
+        redis: RedisServer = self.fixture("redis_server")()
+        replace = {"redis://127.0.0.1:6379/0": redis.url}
+        for number in (1, 2):
+            health = f'location /health {{ return 200 \'{{"instance": "executor-{number}", "leader": false}}\'; }}'
+            metrics = 'location /metrics { return 200 "leader 0\\n"; }'
+            text = f"server {{ listen 127.0.0.1:@PORT@; default_type text/plain; {health} {metrics} }}"
+            server: Nginx = self.fixture("nginx")(text)
+            replace[f"http://127.0.0.1:400{number}"] = server.url
+        with socket.create_connection(("127.0.0.1", redis.port), timeout=5) as link:
+            link.sendall(b"SET spark:alerts:scheduler:lock executor-1:7:aa\r\n")
+            link.recv(64)
+        good = {"that": ["scheduler.finding == 'stale'", "scheduler.lock.holder == 'executor-1'"]}
+        return Scene(replace, after=[{"ansible.builtin.assert": good}])
 
     def python_libraries(self) -> Scene:
         known = {"ansible.builtin.assert": {"that": f"found.python == '{sys.executable}'"}}

@@ -61,13 +61,13 @@ def _read(value: Any, schema: Mapping[str, Option]) -> dict[str, Any]:
 
 def _lock(value: Any) -> dict[str, Any]:
     clean = _read(value, _LOCK_OPTIONS)
-    found = _REDIS.problems(_lock_options(clean))
+    found = _REDIS.problems(lock_options(clean))
     if found:
         raise ValueError("; ".join(map(str, found)))
     return clean
 
 
-def _lock_options(lock: Mapping[str, Any]) -> dict[str, Any]:
+def lock_options(lock: Mapping[str, Any]) -> dict[str, Any]:
     """The options of the probe ``redis`` that reads the lock."""
     defaults = {name: option.default for name, option in _REDIS.options.items()}
     return {**defaults, **{name: value for name, value in lock.items() if name != "key"}, "lock": lock["key"], "pings": 1}
@@ -206,7 +206,7 @@ class LeaderProbe(Probe):
         return float(options["hold"])
 
     def look(self, options: Mapping[str, Any], context: Context) -> Observation:
-        rounds = [_round(options, context)]
+        rounds = [ask_all(options, context)]
         ends = rounds[0].at + options["hold"]
         whole = not options["hold"]
         while not whole:
@@ -215,7 +215,7 @@ class LeaderProbe(Probe):
                 context.sleep(min(max(until - context.clock(), 0.0), 0.2))
             if context.over():
                 break
-            latest = _round(options, context)
+            latest = ask_all(options, context)
             if latest.silent and context.over() and len(latest.leaders()) < 2:
                 break  # it was cut off by the end of the look, which says nothing about who was silent
             rounds.append(latest)
@@ -231,7 +231,7 @@ def _comparable(options: Mapping[str, Any]) -> bool:
 # -- one round ---------------------------------------------------------------------------------------------------------
 
 
-def _round(options: Mapping[str, Any], context: Context) -> Round:
+def ask_all(options: Mapping[str, Any], context: Context) -> Round:
     """Ask all sources at the same time, each in the time that one may take."""
     this = Round(at=context.clock())
     until = min(context.deadline, this.at + options["patience"])
@@ -283,7 +283,7 @@ def _add(this: Round, heard: Round) -> None:
 
 
 def _ask_lock(options: Mapping[str, Any], context: Context, heard: Round) -> None:
-    seen = _REDIS.look(_lock_options(options["lock"]), context)
+    seen = _REDIS.look(lock_options(options["lock"]), context)
     if "lock_held" not in seen.measures:
         raise ProbeError(seen.missing.get("lock_held", "Redis does not say who holds the lock"))
     if not seen.measures["lock_held"]:
@@ -420,7 +420,7 @@ def _leaders(seen: Observation, rounds: Sequence[Round], whole: bool, gap: Optio
         )
 
 
-def _holder(options: Mapping[str, Any], value: str) -> Optional[str]:
+def holder_of(options: Mapping[str, Any], value: str) -> Optional[str]:
     found = re.match(options["holder"], value)
     return found.group(1) if found else None
 
@@ -438,7 +438,7 @@ def _lock_measures(seen: Observation, options: Mapping[str, Any], rounds: Sequen
     else:
         seen.missing["lock_held"] = gap or "the lock was not read"
     last = rounds[-1]
-    holder = _holder(options, last.lock) if last.lock_known and last.lock is not None else None
+    holder = holder_of(options, last.lock) if last.lock_known and last.lock is not None else None
     if holder is not None:
         seen.measures["holder"] = holder
     elif not last.lock_known:
@@ -469,7 +469,7 @@ def _agreement(seen: Observation, options: Mapping[str, Any], rounds: Sequence[R
                 differences.append(f"round {number}: {name} leads by its {yes} and does not by its {no}")
         if options["lock"] is None or not one.lock_known:
             continue
-        holder = _holder(options, one.lock) if one.lock is not None else None
+        holder = holder_of(options, one.lock) if one.lock is not None else None
         for name in sorted(one.leaders() - {holder}):
             by = f"{holder or 'somebody unknown'} holds the lock" if one.lock is not None else "the lock is free"
             differences.append(f"round {number}: {name} leads, but {by}")

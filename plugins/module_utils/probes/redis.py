@@ -122,7 +122,7 @@ class RedisProbe(Probe):
         }
 
     def look(self, options: Mapping[str, Any], context: Context) -> Observation:
-        with _opened(options, context) as server:
+        with opened(options, context) as server:
             return _Look(options, context, server).run()
 
 
@@ -182,7 +182,7 @@ def _tls(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _opened(options: Mapping[str, Any], context: Context) -> Iterator[Server]:
+def opened(options: Mapping[str, Any], context: Context) -> Iterator[Server]:
     """A connection that ends with the look at the latest, even when the other side drips. Raises ProbeError."""
     try:
         import redis
