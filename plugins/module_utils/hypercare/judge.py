@@ -50,7 +50,7 @@ class Past:
 
     def between(self, start: float, end: float) -> samples.Window:
         """A part of the time: the looks after its start, and of each page the last one before, as `samples.read` gives them."""
-        part = samples.Window(left_out=self._window.left_out)
+        part = samples.Window(left_out_of=dict(self._window.left_out_of))
         places = {}
         for page, looks in self._window.looks.items():
             first = bisect_right(looks, start)
