@@ -23,8 +23,11 @@ options:
       - V(read) says where every checkpoint stands, and which one is chosen.
       - V(judged) also judges the time before the chosen one.
       - V(recorded) writes to the ledger how the chosen one was found.
+      - V(exit) judges whether the watch may be closed. Every checkpoint must have passed, each of O(exit_criteria) must be met, and
+        everybody in O(signatures) must have signed.
+      - V(closed) writes to the ledger that it is closed. It judges that anew, and fails when something is missing.
     type: str
-    choices: [read, judged, recorded]
+    choices: [read, judged, recorded, exit, closed]
     default: read
   watch:
     description: The run whose GO begins the watch. By default the newest one.
@@ -57,8 +60,28 @@ options:
     description: A longest pause between two looks of the sampler that is no gap yet. By default 2.5 pauses.
     type: str
     default: 0s
+  exit_criteria:
+    description:
+      - By what a watch is closed. Needed with O(state=exit) and O(state=closed).
+      - Each has a C(name), and either C(checks) or C(tags), which are verdicts of the last checkpoint as it was recorded, or
+        C(given), the name of a number in O(given), with C(expect), such as V(< 2).
+      - C(HYPERCARE-INCIDENTS) among C(checks) is that the ledger knows no critical incident since the GO.
+      - A criterion that nothing answers is not met.
+    type: list
+    elements: dict
+    default: []
+  given:
+    description: Numbers that no machine measures, by name, such as how many issues users have reported.
+    type: dict
+    default: {}
+  signatures:
+    description:
+      - Who has to sign, with C(required), C(people) and C(distinct) as in M(golive.cutover.signoff). Needed with O(state=exit) and
+        O(state=closed).
+    type: dict
+    default: {}
   run:
-    description: The run that looked. Needed with O(state=recorded).
+    description: The run that looked. Needed with O(state=recorded) and O(state=closed).
     type: str
   at:
     description: When that run began to look, as RV(now) said. Needed with O(state=recorded).
@@ -71,6 +94,11 @@ options:
     description: Why. Written to the ledger with O(state=recorded).
     type: list
     elements: str
+    default: []
+  verdicts:
+    description: What the checkpoint has found. With O(state=recorded), id, status and tags of each are written to the ledger.
+    type: list
+    elements: dict
     default: []
 attributes:
   check_mode:
@@ -121,6 +149,24 @@ EXAMPLES = r"""
     run: 20251121T040000Z-11bb
     at: "{{ watch.now }}"
     decision: go
+    verdicts: "{{ judged.verdicts }}"
+
+- name: May the watch be closed?
+  golive.cutover.hypercare:
+    store: sqlite:///var/lib/golive/golive.db
+    environment: spark-ta
+    state: exit
+    exit_criteria:
+      - name: All service level objectives are met continuously
+        tags: [slo]
+      - name: Users have reported less than two issues
+        given: user_reported_issues
+        expect: "< 2"
+    given:
+      user_reported_issues: 1
+    signatures:
+      required: [Operations Lead, Development Lead]
+  register: may
 """
 
 RETURN = r"""
@@ -139,6 +185,10 @@ checkpoints:
   returned: success
   type: list
   elements: dict
+closed:
+  description: When the watch was closed (UTC), or null while it is open.
+  returned: success
+  type: str
 chosen:
   description:
     - The checkpoint that was asked for or is due, as in RV(checkpoints), with C(last), C(is_late) and C(since). Null when none is
@@ -152,31 +202,33 @@ lines:
   elements: str
 verdicts:
   description: What is said about the time before the chosen checkpoint, as records of M(golive.cutover.check).
-  returned: when O(state=judged)
+  returned: when O(state=judged), O(state=exit) or O(state=closed)
   type: list
   elements: dict
 criteria:
   description: The rows of a go/no-go table that these verdicts answer, as O(golive.cutover.go_no_go#module:policy) takes them.
-  returned: when O(state=judged)
+  returned: when O(state=judged), O(state=exit) or O(state=closed)
   type: list
   elements: dict
 entry:
   description: The entry of the ledger.
-  returned: when O(state=recorded)
+  returned: when O(state=recorded) or O(state=closed)
   type: dict
 """
 
 from typing import TYPE_CHECKING, Any, Optional
 
 from ansible_collections.golive.cutover.plugins.module_utils.ansible_glue import run_module
+from ansible_collections.golive.cutover.plugins.module_utils.core import closing, gate, signoff, units
 from ansible_collections.golive.cutover.plugins.module_utils.core import hypercare as core
-from ansible_collections.golive.cutover.plugins.module_utils.core import units
 from ansible_collections.golive.cutover.plugins.module_utils.core.checks import read_checks
-from ansible_collections.golive.cutover.plugins.module_utils.core.errors import InputError, Problem
+from ansible_collections.golive.cutover.plugins.module_utils.core.errors import CutoverError, InputError, Problem
 from ansible_collections.golive.cutover.plugins.module_utils.hypercare import judge
 from ansible_collections.golive.cutover.plugins.module_utils.probes.registry import PROBES
-from ansible_collections.golive.cutover.plugins.module_utils.store import ledger
+from ansible_collections.golive.cutover.plugins.module_utils.store import ledger, signatures
 from ansible_collections.golive.cutover.plugins.module_utils.store.arguments import STORE_ARGUMENTS, open_from
+from ansible_collections.golive.cutover.plugins.module_utils.store.errors import LedgerBroken
+from ansible_collections.golive.cutover.plugins.module_utils.store.interface import Store
 
 if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
@@ -200,6 +252,55 @@ def _duration(params: dict[str, Any], key: str) -> float:
         raise InputError([Problem(key, str(error))]) from error
 
 
+class NotClosed(CutoverError):
+    """A watch may not be closed. Carries what was found."""
+
+    def __init__(self, reason: str, found: dict[str, Any]) -> None:
+        self.result = found
+        super().__init__(reason)
+
+
+def _exit(
+    params: dict[str, Any], store: Store, entries: list[dict[str, Any]], watch: core.Watch, known: list[core.State], now: float
+) -> list[dict[str, Any]]:
+    """The verdicts of the exit: the checkpoints, the signatures, the incidents, and a verdict for each criterion."""
+    problems: list[Problem] = []
+    rules = signoff.Rules([])
+    wanted: tuple[closing.Criterion, ...] = ()
+    given = params["signatures"]
+    unknown = sorted(set(given) - {"required", "people", "distinct"})
+    problems += [Problem(f"signatures.{one}", "is none of required, people, distinct") for one in unknown]
+    try:
+        rules = signoff.read_rules(given.get("required"), given.get("people"), given.get("distinct", True) is not False)
+    except InputError as error:
+        problems += [Problem(f"signatures.{one.where}", one.message) for one in error.problems]
+    try:
+        wanted = closing.read_criteria(params["exit_criteria"])
+    except InputError as error:
+        problems += error.problems
+    if problems:
+        raise InputError(problems)
+    signed: Any
+    try:
+        signed = signatures.read(store, params["environment"], "hypercare", rules, watch.run)
+        complete = signatures.complete(store, params["environment"], "hypercare", rules, watch.run)
+        signed = {**signed, "complete": complete}
+    except LedgerBroken as error:
+        signed = str(error)
+    verdicts = [
+        closing.judge_passed(watch, known, now),
+        closing.judge_signatures(signed, now),
+        closing.judge_incidents(entries, watch, now),
+    ]
+    last = closing.last_verdicts(entries, watch, known[-1])
+    return verdicts + closing.judge_criteria(wanted, [*last, *verdicts], params["given"], known[-1].name, now)
+
+
+def _short(verdict: dict[str, Any]) -> dict[str, Any]:
+    """What the ledger keeps of a verdict."""
+    return {"required": verdict.get("required") is not False, **{key: verdict.get(key) for key in ("id", "status", "tags")}}
+
+
 def hypercare(module: AnsibleModule) -> dict[str, Any]:
     params = module.params
     every, allowed = _duration(params, "every"), _duration(params, "longest_gap")
@@ -214,17 +315,24 @@ def hypercare(module: AnsibleModule) -> dict[str, Any]:
             raise core.NothingToWatch(f"the GO is at {core.utc(watch.start)}, which is in the future: the clock was put back")
         at = now if params["at"] is None else params["at"]
         known = core.states(watch, checkpoints, core.looks_of(entries, watch), now)
-        chosen = core.choose(known, at, params["checkpoint"])
+        shut = closing.closed(entries, watch)
+        leaving = params["state"] in ("exit", "closed")
+        chosen = None if leaving or (shut and not params["checkpoint"]) else core.choose(known, at, params["checkpoint"])
         result: dict[str, Any] = {
             "changed": False,
             "now": now,
             "watch": {"run": watch.run, "release": watch.release, "start": core.utc(watch.start)},
             "checkpoints": [_shown(one) for one in known],
             "chosen": _chosen(watch, known, chosen, at),
-            "lines": core.lines(watch, known, now),
+            "closed": core.utc(core.seconds_of(shut["time"])) if shut else None,
+            "lines": core.lines(watch, known, now) + ([f"closed at {core.utc(core.seconds_of(shut['time']))}"] if shut else []),
         }
         if params["state"] == "read":
             return result
+        if leaving:
+            result["verdicts"] = _exit(params, store, entries, watch, known, now)
+            result["criteria"] = closing.rows(result["verdicts"])
+            return result if params["state"] == "exit" or shut else _close(module, store, watch, result)
         if chosen is None:
             raise InputError([Problem("checkpoint", "none is due now; name the one that is meant")])
         if params["state"] == "judged":
@@ -239,9 +347,25 @@ def hypercare(module: AnsibleModule) -> dict[str, Any]:
             "late": at > chosen.until,
             "decision": params["decision"],
             "reasons": params["reasons"],
+            "verdicts": [_short(one) for one in params["verdicts"]],
         }
         entry = ledger.append(store, params["environment"], params["run"], core.EVENT, data, dry=module.check_mode)
         return {**result, "changed": True, "entry": entry}
+
+
+def _close(module: AnsibleModule, store: Store, watch: core.Watch, result: dict[str, Any]) -> dict[str, Any]:
+    params = module.params
+    missing = [f"{one['id']}: {one['reason']}" for one in result["verdicts"] if one["required"] and not gate.is_good(one)]
+    if missing:
+        raise NotClosed(f"the watch over {watch.release or watch.run} is not closed: {'; '.join(missing)}", result)
+    data = {
+        "watch": watch.run,
+        "release": watch.release,
+        "given": params["given"],
+        "reasons": [f"{one['title']}: {one['reason']}" for one in result["verdicts"]],
+    }
+    entry = ledger.append(store, params["environment"], params["run"], closing.CLOSED, data, dry=module.check_mode)
+    return {**result, "changed": True, "entry": entry}
 
 
 def _chosen(watch: core.Watch, known: list[core.State], chosen: Optional[core.State], at: float) -> Optional[dict[str, Any]]:
@@ -259,7 +383,7 @@ def main() -> None:
     run_module(
         {
             **STORE_ARGUMENTS,
-            "state": {"type": "str", "choices": ["read", "judged", "recorded"], "default": "read"},
+            "state": {"type": "str", "choices": ["read", "judged", "recorded", "exit", "closed"], "default": "read"},
             "watch": {"type": "str"},
             "checkpoint": {"type": "str"},
             "checkpoints": {"type": "list", "elements": "dict"},
@@ -271,9 +395,14 @@ def main() -> None:
             "at": {"type": "float"},
             "decision": {"type": "str", "choices": ["go", "no_go"]},
             "reasons": {"type": "list", "elements": "str", "default": []},
+            "verdicts": {"type": "list", "elements": "dict", "default": []},
+            "exit_criteria": {"type": "list", "elements": "dict", "default": []},
+            "given": {"type": "dict", "default": {}},
+            "signatures": {"type": "dict", "default": {}},
         },
         hypercare,
-        required_if=[("state", "recorded", ("run", "at", "decision"))],
+        unshown=("secrets", "verdicts"),
+        required_if=[("state", "recorded", ("run", "at", "decision")), ("state", "closed", ("run",))],
         supports_check_mode=True,
     )
 

@@ -297,7 +297,7 @@ def ledger_jumps(entries: Iterable[Mapping[str, Any]], limit: float = JUMP) -> l
     return found
 
 
-def _record(id: str, title: str, status: str, reason: str, **more: Any) -> dict[str, Any]:
+def record_of(id: str, title: str, status: str, reason: str, **more: Any) -> dict[str, Any]:
     """A verdict of the watch itself, as those of checks are."""
     return {
         "id": id,
@@ -364,10 +364,10 @@ def judge_looks(
     measures["jumps"] = {"value": len(jumps), "unit": ""}
     if why:
         reason = "could not be measured, because " + "; ".join(why[:6]) + (f"; and {len(why) - 6} more" if len(why) > 6 else "")
-        return _record("HYPERCARE-LOOKS", title, "inconclusive", reason, measures=measures, proof=proof, started=utc(end))
+        return record_of("HYPERCARE-LOOKS", title, "inconclusive", reason, measures=measures, proof=proof, started=utc(end))
     share = units.show(measures["coverage"]["value"], "ratio")
     said = f"{proof['samples']} looks cover {share} of {units.show(round(end - start), 'time')}"
-    return _record("HYPERCARE-LOOKS", title, "pass", said, measures=measures, proof=proof, started=utc(end))
+    return record_of("HYPERCARE-LOOKS", title, "pass", said, measures=measures, proof=proof, started=utc(end))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -468,7 +468,7 @@ def continuously(id: str, title: str, ask: Ask, start: float, end: float, length
         "uncovered": len(by_status.get("uncovered", [])),
     }
     few = worst == "inconclusive" and all(one.few for _stretch, one in by_status[worst])
-    return _record(
+    return record_of(
         id,
         title,
         "inconclusive" if worst == "uncovered" else worst,
@@ -499,7 +499,7 @@ def judge_in_time(chosen: State, now: float) -> Optional[dict[str, Any]]:
     if now <= chosen.until:
         return None
     late = units.show(round(now - chosen.until), "time")
-    return _record(
+    return record_of(
         "HYPERCARE-TIME",
         "The checkpoint is looked at in its time",
         "inconclusive",
@@ -546,7 +546,7 @@ def judge_checkpoints(watch: Watch, known: Sequence[State], chosen: State) -> di
     status = "fail" if failed else "inconclusive" if missed else "pass"
     reason = "; ".join([*failed, *missed]) if failed or missed else f"{passed} of {len(before)} passed, in their time"
     numbers = {"passed": passed, "missed": len(missed), "interruptions": len(watch.interruptions)}
-    return _record(
+    return record_of(
         "HYPERCARE-CHECKPOINTS",
         "Every checkpoint before was looked at in time and passed, and no other run came in between",
         status,

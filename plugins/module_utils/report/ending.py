@@ -120,6 +120,11 @@ def _without_rollback(run: Run, todo: tuple[str, ...]) -> Ending:
         return Ending(kind, headline, f"{environment} {passes} its gate. Nothing was changed.", todo)
     if run.kind == "hypercare":
         passed, what = run.decision == "go", text.one_line(run.reason) or "the checkpoint"
+        if what == "exit":
+            closed = "is closed: every checkpoint passed, every criterion is met, and everybody has signed."
+            word = closed if passed else "is NOT closed."
+            sentence = f"The watch over {_release(run.release)} on {environment} {word}"
+            return Ending(GO if passed else UNTOUCHED, "GO" if passed else "NO-GO", sentence, todo)
         sentence = f"{what} of the watch over {_release(run.release)} on {environment} {'passed' if passed else 'did not pass'}."
         kind, headline = (GO, "GO") if passed else (UNTOUCHED, "NO-GO")
         return Ending(kind, headline, f"{_capital(sentence)} Nothing was changed.", todo)

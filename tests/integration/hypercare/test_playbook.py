@@ -15,10 +15,10 @@ from typing import Any, Optional
 
 import pytest
 
-from ansible_collections.golive.cutover.plugins.module_utils.core import hypercare
+from ansible_collections.golive.cutover.plugins.module_utils.core import closing, hypercare, signoff
 from ansible_collections.golive.cutover.plugins.module_utils.hypercare.judge import SAMPLER_CLOCK, SAMPLER_PAGE
 from ansible_collections.golive.cutover.plugins.module_utils.hypercare.sampler import steady_clock
-from ansible_collections.golive.cutover.plugins.module_utils.store import ledger, samples
+from ansible_collections.golive.cutover.plugins.module_utils.store import ledger, samples, signatures
 from ansible_collections.golive.cutover.plugins.module_utils.store.registry import open_store
 from ansible_collections.golive.cutover.plugins.module_utils.store.samples import Look
 from tests.conftest import Nginx
@@ -212,3 +212,54 @@ def test_the_sampler_is_put_there_kept_running_and_taken_away(shop: Shop, tmp_pa
     assert not (tmp_path / "sampler/shop.json").exists()
     if scheduler == "cron":
         assert "sampler.pyz" not in table.read_text(encoding="utf-8")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The exit
+
+
+OPS, DEV = "Operations Lead", "Development Lead"
+EXIT: dict[str, Any] = {
+    "hypercare_exit": True,
+    "hypercare_checkpoints": [{"name": "T+0", "tolerance": "10m"}, {"name": "T+4h", "tolerance": "2h"}],
+    "signoff_required": [OPS, DEV],
+    "hypercare_exit_criteria": [
+        {"name": "All objectives are met", "tags": ["objective"]},
+        {"name": "No critical incident", "checks": ["HYPERCARE-INCIDENTS"]},
+        {"name": "Less than two issues were reported", "given": "user_reported_issues", "expect": "< 2"},
+    ],
+}
+
+
+def test_the_watch_is_closed_by_every_criterion_and_both_signatures_and_by_nothing_less(shop: Shop) -> None:
+    shop.live(4.5)
+    with open_store(shop.address, "shop") as store:
+        at_once = {"watch": "run-1", "checkpoint": "T+0", "at": time.time() - 4.4 * HOUR, "decision": "go"}
+        ledger.append(store, "shop", "look-0", hypercare.EVENT, at_once)
+    early = shop.run(**EXIT)
+    assert early.rc != 0 and "T+4h is due and was not looked at" in early.output, early.output
+    assert f"{OPS} has not signed; {DEV} has not signed" in early.output
+    assert "EXIT-1 (All objectives are met) inconclusive: no verdict of T+4h carries any of objective" in early.output
+    assert "nobody has said user_reported_issues, expected < 2" in early.output
+    looked = shop.run(**{**EXIT, "hypercare_exit": False})
+    assert looked.rc == 0, looked.output
+    details: dict[str, str] = {}
+    rules = signoff.read_rules([OPS, DEV])
+    with open_store(shop.address, "shop") as store:
+        signatures.sign(store, "shop", "hypercare", rules, OPS, "ann", details)
+    one = shop.run(**EXIT, hypercare_given={"user_reported_issues": 2})
+    assert one.rc != 0, one.output
+    assert f"fail: {DEV} has not signed" in one.output and "user_reported_issues is 2, expected < 2" in one.output
+    assert "The watch over release 1.0.0 on shop is NOT closed." in one.output
+    with open_store(shop.address, "shop") as store:
+        signatures.sign(store, "shop", "hypercare", rules, DEV, "bob", details)
+        assert not ledger.read(store, event=closing.CLOSED)
+    done = shop.run(**EXIT, hypercare_given={"user_reported_issues": 1})
+    assert done.rc == 0, done.output
+    assert "GO: The watch over release 1.0.0 on shop is closed" in done.output
+    again = shop.run(**EXIT)
+    assert again.rc == 0 and "closed at" in again.output, again.output
+    with open_store(shop.address, "shop") as store:
+        entries = ledger.read(store, event=closing.CLOSED)
+        assert [one["data"]["given"] for one in entries] == [{"user_reported_issues": 1}]
+        ledger.verify(store, "shop")
