@@ -19,7 +19,7 @@ NAMES = sorted(one.parent.name for one in INVENTORIES.glob("*/README.md") if (on
 #: An id in a table: capitals, figures and hyphens, between backticks.
 ID = r"[A-Z][A-Z0-9]*(?:-[A-Z0-9]+)+"
 #: Verdicts of the watch itself, which are no checks of an inventory.
-OF_THE_WATCH = {"HYPERCARE-LOOKS", "HYPERCARE-TIME", "HYPERCARE-CHECKPOINTS"}
+OF_THE_WATCH = {"HYPERCARE-LOOKS", "HYPERCARE-TIME", "HYPERCARE-CHECKPOINTS", "HYPERCARE-INCIDENTS"}
 
 
 def checks(inventory: Path) -> list[str]:
