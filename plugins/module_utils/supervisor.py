@@ -343,13 +343,17 @@ class Supervisor:
                 return
             self.sleep(_EVERY)
 
-    def _put_in_place(self, program: Program, added: set[str], changed: set[str]) -> int:
-        """Start, replace or leave a program; returns how often it should have been started when it is up."""
+    def _put_in_place(self, program: Program, added: set[str], changed: set[str], anew: bool = False) -> int:
+        """Start, replace or leave a program; returns how often it should have been started when it is up.
+
+        ``anew``: also one that is up and has seen its settings is started again, unless it ends by itself.
+        """
         name = program.name
         info = self.rpc.info(name)
         if name not in added and name not in changed:
             self._wait_launched(program)
-            if self._is_up(program) and not self._outdated(program):
+            again = anew and program.policy != "completed"
+            if self._is_up(program) and not again and not self._outdated(program):
                 return max(1, self._starts(name))
             self.actions.append(f"{'restart' if info['statename'] in supervisord.ALIVE else 'start'} {name}")
             self._stop(name, program.stop_timeout)
@@ -478,14 +482,14 @@ class Supervisor:
                 late = f"it was up, and {units.show(settle, 'time')} later {why}"
                 raise self._failure(program, late, offsets[program.name])
 
-    def restart(self, programs: Sequence[Program], *, settle: float) -> None:
-        """Restart those programs that have not seen the settings as they stand now."""
+    def restart(self, programs: Sequence[Program], *, settle: float, anew: bool = False) -> None:
+        """Restart those programs that have not seen the settings as they stand now; with ``anew`` all of them."""
         if not self.rpc.alive():
             raise SupervisorError("supervisord does not run, so there is nothing to restart")
         offsets = {program.name: self._log_offset(program.name) for program in programs}
         expected: dict[str, int] = {}
         for program in programs:
-            expected[program.name] = self._put_in_place(program, set(), set())
+            expected[program.name] = self._put_in_place(program, set(), set(), anew)
             self._wait(program, expected[program.name], offsets[program.name])
         self._still_up(programs, expected, offsets, settle)
 

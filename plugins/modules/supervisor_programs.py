@@ -56,11 +56,16 @@ options:
       - V(possible) only looks, and returns everything that would prevent that in RV(problems).
       - V(status) only looks, and returns RV(services).
       - V(signalled) sends SIGHUP.
-      - V(restarted) restarts the programs whose env file was written since they were started.
+      - V(restarted) restarts the programs whose env file was written since they were started, and those that do not run. With
+        O(anew) all of them.
       - V(stopped) stops all programs and C(supervisord).
     type: str
     choices: [present, possible, status, signalled, restarted, stopped]
     default: present
+  anew:
+    description: Whether O(state=restarted) also restarts programs that run and have seen their settings.
+    type: bool
+    default: false
   settle:
     description: Time after which all programs must still be up, as a duration with its unit.
     type: str
@@ -267,7 +272,7 @@ def supervisor_programs(module: AnsibleModule) -> dict[str, Any]:
         if state == "signalled":
             manager.signal(chosen, "HUP")
         else:
-            manager.restart(chosen, settle=settle)
+            manager.restart(chosen, settle=settle, anew=params["anew"])
         return {
             **result,
             "changed": bool(manager.actions),
@@ -309,6 +314,7 @@ def main() -> None:
                 "choices": ["present", "possible", "status", "signalled", "restarted", "stopped"],
                 "default": "present",
             },
+            "anew": {"type": "bool", "default": False},
             "settle": {"type": "str", "default": "1s"},
         },
         supervisor_programs,

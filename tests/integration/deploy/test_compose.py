@@ -223,6 +223,11 @@ def test_check_mode_reconfigure_and_secrets(shop: Any) -> None:
     changed = shop.verb("reconfigure", "1.0.0", "-vvv", deploy_set={"LEVEL": "5"}, deploy_apply="restart")
     assert changed.rc == 0, changed.why
     assert shop.ask()["level"] == "5"
+    shop.docker("kill", shop.docker("ps", "-q", "--filter", f"label=com.docker.compose.project={shop.project}").split()[0])
+    again = shop.verb("restart", "1.0.0", deploy_only=["api"])
+    assert again.rc == 0, again.why
+    assert (shop.ask()["level"], shop.ask()["release"]) == ("5", "1.0.0")
+    assert all(one["healthy"] for one in again.facts["deploy_status"]["services"] if one["service"] == "api")
     assert shop.canary not in result.output + changed.output
     found = [p for p in Path(shop.home).rglob("*") if p.is_file() and shop.canary.encode() in p.read_bytes()]
     assert found == [shop.home / "releases" / "1.0.0" / ".env"]

@@ -193,6 +193,13 @@ def test_reconfigure_by_reload_and_by_restart(world: Any) -> None:
     assert unknown.rc != 0
     assert "there is no service web" in unknown.output
 
+    pid = world.ask()["pid"]
+    restarted = world.verb("restart", "1.0.0", deploy_only=["api"])
+    assert restarted.rc == 0, restarted.why
+    assert world.ask()["pid"] != pid
+    assert world.ask()["level"] == "3"
+    assert restarted.facts["deploy_status"]["services"][0]["healthy"]
+
 
 def test_status_and_forget(world: Any) -> None:
     nothing = world.verb("status", "1.0.0")
