@@ -136,6 +136,21 @@ def _without_rollback(run: Run, todo: tuple[str, ...]) -> Ending:
     return Ending(UNTOUCHED, "NO-GO", f"{release} was stopped before {environment} was changed.", todo)
 
 
+def _remediation(run: Run, todo: tuple[str, ...]) -> Ending:
+    """An incident that was looked at, and perhaps remedied. It is no rollback: the release stays."""
+    environment = text.one_line(run.environment)
+    incident = f"incident {text.one_line(run.reason)}" if run.reason else "incident"
+    changed = bool(run.lost_hosts) or any(host.changed for host in run.hosts)
+    if run.decision == "go":
+        over = f"The {incident} on {environment} is over: something was done about it, and that was verified."
+        return Ending(GO, "REMEDIATED" if changed else "NOTHING TO DO", over if changed else f"The {incident} is not there.", todo)
+    if not changed:
+        return Ending(UNTOUCHED, "NOTHING DONE", f"About the {incident} on {environment} nothing was done.", todo)
+    first = f"Look at {environment} by hand: what was seen and what was done stands above."
+    sentence = f"Something was done about the {incident} on {environment}, and it could NOT be verified that it is over."
+    return Ending(UNVERIFIED, "NOT REMEDIATED", sentence, (first, *todo))
+
+
 def ending(run: Run) -> Ending:
     """How the run ended. See `Ending`."""
     environment, target = text.one_line(run.environment), _target(run)
@@ -143,6 +158,8 @@ def ending(run: Run) -> Ending:
         f"Look at {text.one_line(host)} by hand: it was lost during the run and may be on either release."
         for host in run.lost_hosts
     ) + tuple(f"The run could not be closed: {text.one_line(problem)}" for problem in run.problems)
+    if run.kind == "remediation":
+        return _remediation(run, after)
     kind, rollback = rollback_kind(run), run.rollback
     if rollback is None and (run.decision == "go" or kind == UNTOUCHED):
         return _without_rollback(run, after)

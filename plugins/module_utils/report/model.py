@@ -24,8 +24,8 @@ ROLLBACK_CHECKS = "checks"
 """The last part of a rollback: the checks, asked when the strategy was carried out and its services were seen."""
 
 STATES = ("pending", "running", "done", "failed", "lost")
-KINDS = ("cutover", "rollback", "verify", "hypercare")
-"""What a run does: cut over, roll back on its own, only look, or look at a checkpoint of the watch after a GO."""
+KINDS = ("cutover", "rollback", "verify", "hypercare", "remediation")
+"""What a run does: cut over, roll back on its own, only look, look at a checkpoint of the watch, or remedy an incident."""
 LOOKS = ("verify", "hypercare")
 """The kinds that change nothing."""
 
