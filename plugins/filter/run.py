@@ -74,6 +74,12 @@ def with_tags(checks: Sequence[Mapping[str, Any]], tags: Sequence[str]) -> list[
     return [check for check in checks if not wanted or (isinstance(check, Mapping) and wanted & set(runs.tags_of(check)))]
 
 
+def asked_before(checks: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    from ansible_collections.golive.cutover.plugins.module_utils.core import baseline
+
+    return baseline.asked_before(checks)
+
+
 def blocking(verdicts: Sequence[Mapping[str, Any]], policy: Any = None) -> list[Mapping[str, Any]]:
     try:
         return list(gate.blocking(verdicts, gate.read_policy(policy)))
@@ -140,6 +146,7 @@ class FilterModule:
             "seconds": seconds,
             "blocking": blocking,
             "with_tags": with_tags,
+            "asked_before": asked_before,
             "outcomes": outcomes,
             "evidence": runs.evidence,
             "verify_gate": runs.verify_gate,

@@ -14,8 +14,8 @@ description:
   - Keeps the numbers of M(golive.cutover.check) with the run that took them, so that thresholds such as C(<= +10%) can be held
     against them after the change, by another play or another command.
   - The first number of a measure stays. A run that died and is started again looks at a system that it has already changed,
-    and what it measures then is no baseline any more.
-  - The baselines of the newest 20 runs are kept.
+    and what it measures then is no baseline any more. Where another run finishes it, O(release) leads to what the first one kept.
+  - The baselines of the newest 20 runs of each host are kept.
 extends_documentation_fragment:
   - golive.cutover.store
 options:
@@ -27,11 +27,22 @@ options:
     choices: [kept, read]
     default: read
   run:
-    description: The run that the baseline belongs to.
+    description: The run that the baseline belongs to. Needed with O(state=kept).
     type: str
-    required: true
+  release:
+    description:
+      - The release that the run goes to.
+      - With O(state=read) and without O(run), the newest run to this release that has kept a baseline is meant, and without
+        O(release) the newest to the release that runs now.
+    type: str
+  host:
+    description: The host that was measured, where several share a store.
+    type: str
+    default: ''
   measures:
-    description: What RV(golive.cutover.check#module:baseline) was. Needed with O(state=kept).
+    description:
+      - What RV(golive.cutover.check#module:baseline) was. Needed with O(state=kept).
+      - Nothing measured is kept too, as C({}), so that nobody takes what is measured later for a baseline.
     type: dict
 attributes:
   check_mode:
@@ -63,13 +74,14 @@ EXAMPLES = r"""
     environment: spark-ta
     state: kept
     run: 20251121T030000Z-7f3a
+    release: 1.0.0
     measures: "{{ before.baseline }}"
 
-- name: What was it before?
+- name: What was it before 1.0.0 came, whichever run it was that brought it?
   golive.cutover.baseline:
     store: sqlite:///var/lib/golive/golive.db
     environment: spark-ta
-    run: 20251121T030000Z-7f3a
+    release: 1.0.0
   register: kept
 
 - name: Look after the change
@@ -85,7 +97,11 @@ EXAMPLES = r"""
 
 RETURN = r"""
 run:
-  description: The run that was asked for.
+  description: The run that has kept it. Null when none was asked for and none is found.
+  returned: success
+  type: str
+release:
+  description: The release that the run went to. Null when it did not say.
   returned: success
   type: str
 baseline:
@@ -93,9 +109,13 @@ baseline:
   returned: success
   type: dict
 taken:
-  description: When the first of it was kept, in UTC. Null when the run has none.
+  description: When the first of it was kept, in UTC. Null when nothing was kept.
   returned: success
   type: str
+newest:
+  description: Whether no later run has kept a baseline of this host.
+  returned: success
+  type: bool
 """
 
 from typing import TYPE_CHECKING, Any
@@ -115,10 +135,11 @@ def baseline(module: AnsibleModule) -> dict[str, Any]:
     if params["state"] == "read" and params["measures"] is not None:
         raise InputError([Problem("measures", "has no meaning with state: read")])
     measures = read_baseline(params["measures"] or {}, "measures")
+    run, release, host = params["run"], params["release"], params["host"]
     with open_from(params, module.no_log_values.add) as store:
         if params["state"] == "read":
-            return {"changed": False, **baselines.read(store, params["run"])}
-        return baselines.keep(store, params["run"], measures, dry=module.check_mode)
+            return {"changed": False, **baselines.read(store, run, release, host)}
+        return baselines.keep(store, run, measures, dry=module.check_mode, release=release or "", host=host)
 
 
 def main() -> None:
@@ -126,11 +147,13 @@ def main() -> None:
         {
             **STORE_ARGUMENTS,
             "state": {"type": "str", "choices": ["kept", "read"], "default": "read"},
-            "run": {"type": "str", "required": True},
+            "run": {"type": "str"},
+            "release": {"type": "str"},
+            "host": {"type": "str", "default": ""},
             "measures": {"type": "dict"},
         },
         baseline,
-        required_if=[("state", "kept", ("measures",))],
+        required_if=[("state", "kept", ("run", "measures"))],
         supports_check_mode=True,
     )
 

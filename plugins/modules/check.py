@@ -59,6 +59,13 @@ options:
       - A relative threshold without a baseline is C(inconclusive).
     type: dict
     default: {}
+  before:
+    description:
+      - Ask before a change, only for RV(baseline). Nothing is judged, so there are no verdicts and no retries, and nothing is kept
+        as evidence.
+      - What a check measured that fails by its other thresholds is left out. Something is broken then, and an error page is quick.
+    type: bool
+    default: false
   artefacts_dir:
     description:
       - The directory of the run's report on the controller. What a probe keeps as evidence, such as a picture of a page,
@@ -151,7 +158,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 verdicts:
-  description: One record for each check, in the order asked.
+  description: One record for each check, in the order asked. None with O(before) and O(validate_only).
   returned: success
   type: list
   elements: dict
@@ -214,18 +221,23 @@ baseline:
       after it.
   returned: success
   type: dict
+without_baseline:
+  description: The ids of the checks that have no number in RV(baseline), with why.
+  returned: with O(before)
+  type: dict
 counts:
   description: How many verdicts there are of each status.
   returned: success
   type: dict
 """
 
+import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from ansible_collections.golive.cutover.plugins.module_utils.ansible_glue import run_module
 from ansible_collections.golive.cutover.plugins.module_utils.core import units
 from ansible_collections.golive.cutover.plugins.module_utils.core.artefacts import Kept
-from ansible_collections.golive.cutover.plugins.module_utils.core.baseline import from_verdicts, read_baseline
+from ansible_collections.golive.cutover.plugins.module_utils.core.baseline import from_verdicts, read_baseline, worth_keeping
 from ansible_collections.golive.cutover.plugins.module_utils.core.checks import read_checks, select
 from ansible_collections.golive.cutover.plugins.module_utils.core.errors import InputError, Problem
 from ansible_collections.golive.cutover.plugins.module_utils.core.runner import run_checks
@@ -246,9 +258,14 @@ def check(module: AnsibleModule) -> dict[str, Any]:
     asked = [one.id for one in chosen]
     verdicts: list[dict[str, Any]] = []
     kept: list[Kept] = []
-    before = read_baseline(params["baseline"])
+    baseline = read_baseline(params["baseline"])
+    if params["before"]:
+        chosen = [dataclasses.replace(one, retry=None) for one in chosen]
     if not params["validate_only"]:
-        verdicts = run_checks(chosen, PROBES, deadline=deadline, concurrency=params["concurrency"], kept=kept, baseline=before)
+        verdicts = run_checks(chosen, PROBES, deadline=deadline, concurrency=params["concurrency"], kept=kept, baseline=baseline)
+    if params["before"]:
+        measured, without = worth_keeping(verdicts)
+        return {"changed": False, "verdicts": [], "asked": asked, "baseline": measured, "without_baseline": without, "counts": {}}
     counts = {status: sum(v["status"] == status for v in verdicts) for status in STATUSES}
     # The action plugin of the same name takes what was kept out of the result, and writes it on the controller.
     packed = {"artefacts": [one.packed() for one in kept]} if kept else {}
@@ -266,6 +283,7 @@ def main() -> None:
             "concurrency": {"type": "int", "default": 64},
             "validate_only": {"type": "bool", "default": False},
             "baseline": {"type": "dict", "default": {}},
+            "before": {"type": "bool", "default": False},
             "artefacts_dir": {"type": "path"},
         },
         check,

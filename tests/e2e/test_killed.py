@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from ansible_collections.golive.cutover.plugins.module_utils.store import baselines
 from tests.e2e.stage import Stage, quick, tree
 
 # One process runs them all, as they share a machine.
@@ -57,9 +58,26 @@ def test_killed_in_every_step_of_a_cutover(stage: Stage) -> None:
     assert [event for event, _name in stage.events()].count("run_begun") >= len(ON_THE_WAY) - 1
 
 
+#: Five letters before the change, twelve after it: told apart without a clock.
+AGAINST_BEFORE = {
+    "id": "BEFORE-1",
+    "title": "The name of the release is as long as before",
+    "http": {"url": "{{ cutover_base_url }}/api/public/health"},
+    "measures": {"letters": "length(release)"},
+    "expect": {"status": "== 200", "letters": "<= +10%"},
+    "retry": {"for": "5s"},
+    "tags": ["smoke", "rollback"],
+}
+
+
 def test_killed_while_it_refuses_and_rolls_back(live: Stage) -> None:
-    """In the check that finds the fault, in the middle of going back, and while that is verified."""
-    live.variables.update(quick())
+    """In the check that finds the fault, in the middle of going back, and while that is verified.
+
+    The first of these runs has measured what was before the change. The last one finds a changed system, and is judged by that.
+    """
+    few = quick()
+    few["cutover_checks"] = [*few["cutover_checks"], AGAINST_BEFORE]
+    live.variables.update(few)
     kill_at(live, "cutover", "1.1.0-errors", "golive.cutover.verify : Ask the checks", wait=1)
     kill_at(live, "cutover", "1.1.0-errors", "golive.cutover.deploy : Run its services as they were")
     kill_at(live, "cutover", "1.1.0-errors", "golive.cutover.verify : Ask the checks", 2)
@@ -73,6 +91,18 @@ def test_killed_while_it_refuses_and_rolls_back(live: Stage) -> None:
     assert live.statuses() == {"1.0.0": "accepted", "1.1.0-errors": "rejected"}
     assert not live.locked()
     live.verify_ledger()
+
+    found, again = ({one["id"]: one for one in of["verdicts"]}["BEFORE-1"] for of in (decision, decision["rollback"]))
+    assert (found["status"], found["proof"]["baseline"]) == ("fail", {"letters": 5.0})
+    assert "letters is 12, expected <= +10% of 5 before" in found["reason"]
+    assert (again["status"], again["proof"]["baseline"]) == ("pass", {"letters": 5.0})
+    with live.open() as store:
+        kept = baselines.read(store, release="1.1.0-errors", host="demo")
+    assert kept["newest"] and kept["run"] != decision["run"]
+    # Nobody has measured before 1.0.0 came.
+    assert live.run("verify", None, cutover_verify_tags=["smoke"]).rc != 0
+    (unknown,) = [one for one in live.decision()["verdicts"] if one["id"] == "BEFORE-1"]
+    assert (unknown["status"], "there is no baseline" in unknown["reason"]) == ("inconclusive", True)
 
 
 def test_rollback_by_hand_after_a_kill(live: Stage) -> None:

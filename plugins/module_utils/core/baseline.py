@@ -9,12 +9,40 @@ reached before anything was changed, and held against the verdicts of the same c
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.golive.cutover.plugins.module_utils.core.errors import InputError, Problem
 
 Baseline = Mapping[str, Mapping[str, float]]
+
+
+_MAY_BE_RELATIVE = re.compile(r"\s*[<>]=?\s*[+-].*%")
+_COLUMNS = ("expect", "warn", "critical")
+
+
+def asked_before(checks: Iterable[Any]) -> list[Mapping[str, Any]]:
+    """Of checks as they are written, those with a threshold on a baseline, to be asked before the change.
+
+    An id that stands in several lists counts once, as it stands first. A condition such as ``<= -5%``, which is a plain value for a
+    ratio, counts too: whoever reads the check knows, and a number too many does no harm.
+    """
+    found: dict[str, Mapping[str, Any]] = {}
+    for check in checks:
+        if not isinstance(check, Mapping) or check.get("skip") is not None or str(check.get("id")) in found:
+            continue
+        columns = [check.get(column) for column in _COLUMNS]
+        conditions = [one for column in columns if isinstance(column, Mapping) for one in column.values()]
+        if any(_may_be_relative(one) for one in conditions):
+            found[str(check.get("id"))] = check
+    return list(found.values())
+
+
+def _may_be_relative(condition: Any) -> bool:
+    if isinstance(condition, Sequence) and not isinstance(condition, str):
+        return any(_may_be_relative(one) for one in condition)
+    return isinstance(condition, str) and _MAY_BE_RELATIVE.match(condition) is not None
 
 
 def _number(value: Any) -> float | None:
@@ -24,7 +52,7 @@ def _number(value: Any) -> float | None:
 
 
 def from_verdicts(verdicts: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
-    """The baseline that verdicts make: every number that was measured, whatever was thought of it.
+    """The baseline that verdicts make: every number that was measured.
 
     A verdict without proof measured nothing, and makes none. Texts and flags have no tenth more.
     """
@@ -37,6 +65,16 @@ def from_verdicts(verdicts: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, 
         if row:
             found[str(verdict["id"])] = row
     return found
+
+
+def worth_keeping(verdicts: Sequence[Mapping[str, Any]]) -> tuple[dict[str, dict[str, float]], dict[str, str]]:
+    """The baseline that verdicts from before a change make, and why those checks that are not in it have none.
+
+    A check that fails then measured something that was broken: an error page is quick, and what comes after is not worse than that.
+    """
+    sound = [one for one in verdicts if one.get("status") != "fail"]
+    kept = from_verdicts(sound)
+    return kept, {str(one["id"]): str(one.get("reason") or "") for one in verdicts if str(one["id"]) not in kept}
 
 
 def read_baseline(raw: Any, where: str = "baseline") -> dict[str, dict[str, float]]:

@@ -11,7 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.golive.cutover.plugins.module_utils.core.baseline import from_verdicts, read_baseline
+from ansible_collections.golive.cutover.plugins.module_utils.core.baseline import (
+    asked_before,
+    from_verdicts,
+    read_baseline,
+    worth_keeping,
+)
 from ansible_collections.golive.cutover.plugins.module_utils.core.checks import Check, read_checks
 from ansible_collections.golive.cutover.plugins.module_utils.core.conditions import parse_condition
 from ansible_collections.golive.cutover.plugins.module_utils.core.errors import CannotCompare, InputError
@@ -177,6 +182,41 @@ def test_what_measured_nothing_makes_no_baseline() -> None:
     assert from_verdicts([{"id": "A", "proof": {}, "measures": {"latency": {"value": 1.0}}}]) == {}
     assert from_verdicts([{"id": "A", "proof": {"samples": 1}, "measures": {}}]) == {}
     assert from_verdicts([]) == {}
+
+
+def test_what_is_asked_before_the_change() -> None:
+    """Every check with a threshold on a baseline, once; the others not at all."""
+    relative: list[dict[str, Any]] = [
+        {"id": "A", "fake": {}, "expect": {"latency": "<= +10%"}, "retry": {"for": "30s"}, "tags": ["smoke"]},
+        {"id": "B", "fake": {}, "expect": {"status": "== 200"}, "warn": {"p95": ["> 10ms", "> +10.5 %"]}},
+        {"id": "C", "fake": {}, "critical": {"throughput": "< -10%"}},
+    ]
+    others: list[Any] = [
+        {"id": "D", "fake": {}, "expect": {"share": "<= 10%", "word": "matches <= +10%"}, "warn": {"latency": "> 10ms"}},
+        {"id": "E", "fake": {}, "expect": {"latency": "<= +10%"}, "required": False, "skip": "not here"},
+        {"id": "F", "fake": {}, "expect": None, "warn": "> +10%"},
+        "no check",
+    ]
+    found = asked_before([*relative, *others, {**relative[0], "title": "the same once more"}])
+    assert found == relative
+    assert asked_before([]) == []
+
+
+@pytest.mark.parametrize("source", ["<= +10%", "< +0%", ">= -10%", "> +10.5 %", "<=+10%", "  >  -5 %"])
+def test_whatever_is_relative_is_asked_before(source: str) -> None:
+    assert parse_condition(source, "time").relative
+    assert asked_before([{"id": "A", "fake": {}, "expect": {"latency": source}}])
+
+
+def test_what_was_broken_makes_no_baseline() -> None:
+    """An error page is quick."""
+    probe = FakeProbe(seen(latency=0.001, status=502), seen(latency=0.2, status=200))
+    raw = [{"id": name, "fake": {}, "expect": {"latency": "<= +10%", "status": "== 200"}} for name in ("A", "B")]
+    probes = {"fake": probe}
+    verdicts = run_checks(read_checks(raw, probes), probes, clock=FakeClock(), concurrency=1)
+    kept, without = worth_keeping(verdicts)
+    assert kept == {"B": {"latency": 0.2, "status": 200.0}}
+    assert without == {"A": "status is 502, expected == 200"}
 
 
 def test_a_baseline_that_is_none_is_refused_with_every_mistake() -> None:
