@@ -82,7 +82,8 @@ def _asked(check: Check, seen: Union[Observation, str], end: float) -> Asked:
     record = verdict(check, judgement, seen, attempts=1, started=hypercare.utc(end), duration=0.0)
     covered = float(seen.measures.get("coverage", 0.0)) >= check.options["coverage"]
     # Both sides of a ratio were counted, and were too few to say.
-    few = covered and bool(seen.missing) and set(seen.missing) <= set(seen.proof.get("counted", {}))
+    without = set(seen.missing) - {"resets"}
+    few = covered and bool(without) and without <= set(seen.proof.get("counted", {}))
     return Asked(record, covered, few)
 
 
