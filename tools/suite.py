@@ -261,7 +261,7 @@ def stage_newest() -> Tally:
 ONLY_NEWEST = (
     *(f"tests/integration/{part}" for part in (
         "demo", "probes", "store", "deploy", "rollback", "redis_aof", "nginx_streaming", "env_file", "toolbox",
-        "monitoring",
+        "hypercare", "monitoring", "notify",
     )),
     *(f"tests/e2e/test_{part}.py" for part in ("faults", "killed", "operators", "secrets", "spark_ta")),
 )  # fmt: skip
