@@ -59,6 +59,7 @@ class Settings:
     webhook_url: str = field(repr=False)
     allowed_hosts: frozenset[str]
     notify_timeout: float
+    notify_rate: float
     telegram_api_url: str
     telegram_token: str = field(repr=False)
     telegram_chat: str = field(repr=False)
@@ -88,6 +89,7 @@ RELOADABLE = frozenset(
         "webhook_url",
         "allowed_hosts",
         "notify_timeout",
+        "notify_rate",
         "telegram_api_url",
         "telegram_token",
         "telegram_chat",
@@ -210,6 +212,7 @@ def load(service: str, release: Release, environ: Mapping[str, str] | None = Non
         webhook_url=read.url("NOTIFY_WEBHOOK_URL", ("http", "https")),
         allowed_hosts=frozenset(h.strip().lower() for h in read.text("NOTIFY_ALLOWED_HOSTS").split(",") if h.strip()),
         notify_timeout=read.number("NOTIFY_TIMEOUT_SEC", 3, 0.1, 60),
+        notify_rate=read.number("NOTIFY_RATE_LIMIT", 0, 0, 100_000),
         telegram_api_url=read.url("TELEGRAM_API_URL", ("http", "https")),
         telegram_token=read.text("TELEGRAM_BOT_TOKEN"),
         telegram_chat=read.text("TELEGRAM_CHAT_ID"),

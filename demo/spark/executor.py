@@ -69,6 +69,7 @@ class Executor(Service):
         self._reachable = True
         self._changed = asyncio.Event()
         self._in_flight = asyncio.Semaphore(MAX_NOTIFICATIONS_IN_FLIGHT)
+        self._next_notification = 0.0
         self._define_metrics()
         self.app = Starlette(routes=[Route("/health", self.get_health), Route("/metrics", self.metrics)])
 
@@ -97,6 +98,7 @@ class Executor(Service):
         self.failed = Counter("notifications_failed_total", "Notifications that were not accepted", registry=registry)
         self.skipped = Counter("notifications_skipped_total", "Notifications not sent", ["reason"], registry=registry)
         self.skipped.labels("not_configured")
+        self.skipped.labels("rate_limit")
         self.redis_up = Gauge("redis_up", "1 if Redis answered at the last scrape", registry=registry)
         self.streams = StreamsCollector()
         registry.register(self.streams)
@@ -215,8 +217,19 @@ class Executor(Service):
             self.skipped.labels("not_configured").inc()
         text = f"{alert.symbol} {alert.condition.replace('_', ' ')} {alert.threshold:g}: {price:g}"
         for url, fields in receivers:
+            if not self._within_rate():
+                self.skipped.labels("rate_limit").inc()
+                continue
             # Not awaited: a receiver that is slow must not hold up the next evaluation.
             self.spawn(self._notify(url, {"type": "alert", "alert_id": alert.id, "text": text, **event, **fields}))
+        return True
+
+    def _within_rate(self) -> bool:
+        """Whether one more notification may go now: they are spread evenly over the minute."""
+        rate, now = self.settings.notify_rate, time.monotonic()
+        if rate and now < self._next_notification:
+            return False
+        self._next_notification = now + 60 / rate if rate else 0.0
         return True
 
     async def _notify(self, url: str, body: dict[str, Any]) -> None:

@@ -204,6 +204,18 @@ def test_slow_receiver_holds_up_neither_evaluation_nor_stop(spark: Spark, receiv
     assert code == 0 and seconds < 3
 
 
+def test_notifications_beyond_the_rate_are_skipped(spark: Spark, receiver: Receiver) -> None:
+    one = spark.start("executor", NOTIFY_WEBHOOK_URL=receiver.url, NOTIFY_ALLOWED_HOSTS=receiver.host)
+    create(spark.start("web"), cooldown_sec=0)
+    wait_until(lambda: one.metric("notifications_sent_total") >= 3, what="notifications without a limit")
+    one.reload(NOTIFY_RATE_LIMIT="1")
+    wait_until(lambda: one.metric("notifications_skipped_total", reason="rate_limit") >= 3, what="what is skipped")
+    sent = one.metric("notifications_sent_total")
+    before = one.metric("alerts_triggered_total")
+    wait_until(lambda: one.metric("alerts_triggered_total") >= before + 5, what="more of them")
+    assert one.metric("notifications_sent_total") <= sent + 1
+
+
 def test_scheduler_is_stopped_and_started_by_reload(spark: Spark) -> None:
     one = spark.start("executor")
     leader_of(one)
