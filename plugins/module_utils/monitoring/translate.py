@@ -22,8 +22,8 @@ from ansible_collections.golive.cutover.plugins.module_utils.monitoring.model im
 )
 from ansible_collections.golive.cutover.plugins.module_utils.monitoring.promql import Untranslatable
 from ansible_collections.golive.cutover.plugins.module_utils.probes._page import Selector
+from ansible_collections.golive.cutover.plugins.module_utils.probes._selection import raw_selections
 from ansible_collections.golive.cutover.plugins.module_utils.probes.base import kind_of_measure
-from ansible_collections.golive.cutover.plugins.module_utils.probes.metrics import raw_selections
 from ansible_collections.golive.cutover.plugins.module_utils.probes.promql import _SELECTOR as PLAIN_SELECTOR
 from ansible_collections.golive.cutover.plugins.module_utils.probes.promql import OVER_TIME
 

@@ -27,9 +27,10 @@ from ansible_collections.golive.cutover.plugins.module_utils.core.options import
 from ansible_collections.golive.cutover.plugins.module_utils.core.patterns import compile_pattern
 from ansible_collections.golive.cutover.plugins.module_utils.core.windows import CannotMeasure, Point
 from ansible_collections.golive.cutover.plugins.module_utils.probes import _http, _net
+from ansible_collections.golive.cutover.plugins.module_utils.probes._selection import SELECTION
 from ansible_collections.golive.cutover.plugins.module_utils.probes.base import Context, Observation, Probe
 from ansible_collections.golive.cutover.plugins.module_utils.probes.http_endpoint import ask
-from ansible_collections.golive.cutover.plugins.module_utils.probes.metrics import SELECTION, MetricsProbe
+from ansible_collections.golive.cutover.plugins.module_utils.probes.metrics import MetricsProbe
 from ansible_collections.golive.cutover.plugins.module_utils.probes.redis import RedisProbe
 
 MOST_ROUNDS = 1000

@@ -7,130 +7,36 @@ from __future__ import annotations
 import contextlib
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
-from typing import Any, ClassVar, NamedTuple, Optional
+from typing import Any, ClassVar, Optional
 
 from ansible_collections.golive.cutover.plugins.module_utils.core import options as opt
 from ansible_collections.golive.cutover.plugins.module_utils.core import windows
 from ansible_collections.golive.cutover.plugins.module_utils.core.errors import ProbeError, Problem
 from ansible_collections.golive.cutover.plugins.module_utils.core.options import Option
-from ansible_collections.golive.cutover.plugins.module_utils.core.patterns import compile_pattern
 from ansible_collections.golive.cutover.plugins.module_utils.core.windows import CannotMeasure, Measured, Point
 from ansible_collections.golive.cutover.plugins.module_utils.probes import _http, _net
 from ansible_collections.golive.cutover.plugins.module_utils.probes._page import BadPage, Key, Page, Reader, Sample, Selector
+from ansible_collections.golive.cutover.plugins.module_utils.probes._selection import (
+    SELECTION,
+    WINDOWED,
+    Selection,
+    named_selections,
+    put_missing,
+    put_value,
+    selected_measures,
+    selection_problems,
+    selections,
+)
 from ansible_collections.golive.cutover.plugins.module_utils.probes.base import Context, Observation, Probe
 
 ACCEPT = "text/plain;version=0.0.4,application/openmetrics-text;version=1.0.0;q=0.8,*/*;q=0.1"
 MOST_LOOKS = 1000
+_RESERVED = ("series", "age", "samples", "tau")
 LARGE_SKEW = 5.0
 """Seconds between the clock of the page and ours from which it is mentioned."""
-
-REDUCTIONS: Mapping[str, Callable[[Sequence[float]], float]] = {
-    "sum": math.fsum,
-    "max": max,
-    "min": min,
-    "avg": lambda values: math.fsum(values) / len(values),
-    "count": len,
-}
-WINDOWED = ("increase", "rate", "ratio", "delta", "growth", "slope", "min", "max", "avg")
-SHARES = ("growth", "ratio")
-"""Words whose value is a part of one."""
-_RESERVED = ("series", "age", "samples", "tau")
-
-
-def _pattern_or_text(value: Any) -> str:
-    """An exact text, or ``~`` and a regular expression. Numbers and flags stand for how they are written."""
-    if isinstance(value, bool):
-        value = str(value).lower()
-    elif isinstance(value, (int, float)):
-        value = str(value)
-    if value == "":
-        return ""
-    text = opt.text(value)
-    if text.startswith("~"):
-        compile_pattern(text[1:])
-    return text
-
-
-def _name(value: Any) -> str:
-    text = opt.text(value)
-    if not text.startswith("~") and not re.fullmatch(r"[a-zA-Z_:][a-zA-Z0-9_:.]*", text):
-        raise ValueError(f"{text!r} is not the name of a metric; labels go under labels, a regular expression starts with ~")
-    return _pattern_or_text(text)
-
-
-_SERIES: Mapping[str, Option] = {
-    "name": Option(_name, "name of the series as it stands on the page, or ~ and a regular expression"),
-    "labels": Option(opt.map_of(_pattern_or_text), "labels that a series must have; a value may be ~ and a regular expression"),
-    "reduce": Option(opt.choice(*REDUCTIONS), "how several series become one value"),
-}
-
-
-def _other_side(value: Any) -> dict[str, Any]:
-    problems: list[Problem] = []
-    clean = opt.read_options(value, _SERIES, "to", problems)
-    if isinstance(value, Mapping) and not value.get("name"):
-        problems.append(Problem("to.name", f"is missing: {_SERIES['name'].help}"))
-    if problems:
-        raise ValueError("; ".join(str(problem) for problem in problems))
-    return clean
-
-
-SELECTION: Mapping[str, Option] = {
-    **_SERIES,
-    "as": Option(opt.choice("value", *WINDOWED), "what is measured of each series", default="value"),
-    "to": Option(_other_side, "for as: ratio, what the increase is a part of: {name, labels, reduce}"),
-    "least": Option(opt.integer(1), "for as: ratio, how much the other side must have counted", default=1),
-    "absent": Option(opt.choice("missing", "zero"), "what it means when no series matches", default="missing"),
-}
-
-
-def ratio_problems(options: Mapping[str, Any]) -> list[Problem]:
-    """What is wrong with the two sides of ratios, in the options of a probe that has `SELECTION` and ``select``."""
-    found = []
-    for name, one in raw_selections(options).items():
-        place = "" if options["select"] is None else f"select.{name}."
-        if (one["as"] == "ratio") != (one["to"] is not None):
-            found.append(Problem(f"{place}to", "is what a ratio is taken to: give it with as: ratio, and only then"))
-        if one["least"] != SELECTION["least"].default and one["as"] != "ratio":
-            found.append(Problem(f"{place}least", "goes with as: ratio"))
-    return found
-
-
-def raw_selections(options: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
-    """What is asked for, by the name of the measure; the single one is called ``value``."""
-    return options["select"] if options["select"] is not None else {"value": options}
-
-
-def _selections(value: Any) -> dict[str, dict[str, Any]]:
-    """The mapping under ``select``: own name of the value to what is selected."""
-    if not isinstance(value, Mapping) or not value:
-        raise ValueError(f"expected a mapping of own names to {{name: …}}, got {value!r}")
-    problems: list[Problem] = []
-    clean = {}
-    for key, raw in value.items():
-        where = str(key)
-        if not re.fullmatch(r"[a-z][a-z0-9_]*", where) or where in _RESERVED:
-            problems.append(Problem(where, f"expected a name of a-z, 0-9 and _, and none of {', '.join(_RESERVED)}"))
-        clean[where] = opt.read_options(raw, SELECTION, where, problems)
-        if isinstance(raw, Mapping) and not raw.get("name"):
-            problems.append(Problem(f"{where}.name", f"is missing: {SELECTION['name'].help}"))
-    if problems:
-        raise ValueError("; ".join(str(problem) for problem in problems))
-    return clean
-
-
-class Selection(NamedTuple):
-    """What becomes one measure: which series, what of each, and how they become one value."""
-
-    selector: Selector
-    kind: str
-    reduce: Optional[str]
-    absent: str
-    to: Optional[Selection] = None
-    least: int = 1
 
 
 @dataclass
@@ -159,7 +65,10 @@ class MetricsProbe(Probe):
         ),
         **_http.OPTIONS,
         **SELECTION,
-        "select": Option(_selections, "several values from one reading: own name to {name, labels, reduce, as, absent, to, least}"),
+        "select": Option(
+            named_selections(_RESERVED),
+            "several values from one reading: own name to {name, labels, reduce, as, absent, to, least}",
+        ),
         "over": Option(opt.duration, "sampling time, for everything but as: value"),
         "every": Option(opt.duration, "pause between two readings within the sampling time"),
         "max_page": Option(opt.size, "largest page that is read", default=64_000_000),
@@ -180,15 +89,7 @@ class MetricsProbe(Probe):
             found.append(Problem("url", "names no page"))
         if len(set(options["url"])) != len(options["url"]):
             found.append(Problem("url", "names a page twice"))
-        if (options["name"] is None) == (options["select"] is None):
-            found.append(Problem("name", "give either name, for one value, or select, for several"))
-        if options["select"] is not None:
-            found += [
-                Problem(key, "goes into the entries of select")
-                for key in SELECTION
-                if key != "name" and options[key] != SELECTION[key].default
-            ]
-        found += ratio_problems(options)
+        found += selection_problems(options)
         over, every = options["over"], options["every"]
         kinds = {selection.kind for selection in selections(options).values()}
         windowed = sorted(kinds.intersection(WINDOWED))
@@ -203,14 +104,7 @@ class MetricsProbe(Probe):
         return found
 
     def measures_for(self, options: Mapping[str, Any]) -> Mapping[str, str]:
-        own: dict[str, str] = {}
-        for name, one in raw_selections(options).items():
-            suffix = "" if options["select"] is None else f".{name}"
-            own[name] = "ratio" if one["as"] in SHARES else "any"
-            own[f"series{suffix}"] = "count"
-            if one["as"] == "slope":
-                own[f"tau{suffix}"] = "count"
-        return {**own, "age": "time", "samples": "count"}
+        return {**selected_measures(options), "age": "time", "samples": "count"}
 
     def at_least(self, options: Mapping[str, Any]) -> float:
         return float(options["over"] or 0.0)
@@ -218,7 +112,7 @@ class MetricsProbe(Probe):
     def look(self, options: Mapping[str, Any], context: Context) -> Observation:
         wanted = selections(options)
         with _net.Guard(context) as guard, contextlib.closing(_http.Client(options, context, guard)) as client:
-            looks = sample(options, [side.selector for one in wanted.values() for side in _sides(one)], client, context)
+            looks = sample(options, [side.selector for one in wanted.values() for side in one.sides()], client, context)
         last = looks[-1]
         seen = Observation(
             measures={"samples": len(looks)},
@@ -228,7 +122,7 @@ class MetricsProbe(Probe):
             seen.proof["window"] = round(last.at - looks[0].at, 3)
         index = 0
         for name, selection in wanted.items():
-            sides = [[(one.at, one.page.samples[index + side]) for one in looks] for side in range(len(_sides(selection)))]
+            sides = [[(one.at, one.page.samples[index + side]) for one in looks] for side in range(len(selection.sides()))]
             judge(seen, name, selection, sides, last.page.gauges)
             index += len(sides)
         _age(seen, last, context)
@@ -240,28 +134,6 @@ class MetricsProbe(Probe):
             if "tau.value" in seen.missing:
                 seen.missing["tau"] = seen.missing.pop("tau.value")
         return seen
-
-
-def selections(options: Mapping[str, Any]) -> dict[str, Selection]:
-    """Every measure that the options ask for; the single one is called ``value``."""
-    return {name: _selection(one) for name, one in raw_selections(options).items()}
-
-
-def _selection(one: Mapping[str, Any]) -> Selection:
-    to = one["to"]
-    return Selection(
-        selector=Selector(one["name"] or "", one["labels"] or {}),
-        kind=one["as"],
-        reduce=one["reduce"],
-        absent=one["absent"],
-        to=Selection(Selector(to["name"], to["labels"] or {}), "increase", to["reduce"], "missing") if to else None,
-        least=one["least"],
-    )
-
-
-def _sides(selection: Selection) -> list[Selection]:
-    """What is read for a selection: itself, and what a ratio is taken to."""
-    return [selection] if selection.to is None else [selection, selection.to]
 
 
 def sample(options: Mapping[str, Any], selectors: Sequence[Selector], client: _http.Client, context: Context) -> list[Look]:
@@ -361,30 +233,10 @@ def judge(seen: Observation, name: str, selection: Selection, sides: Sequence[Lo
     seen.proof.setdefault("series", {})[name] = len(series)
     try:
         measured = _measured(seen, selection, looks, gauges)
-        value = _reduced(selection, [one.value for one in measured])
-        if selection.to is not None:
-            others = _measured(seen, selection.to, sides[1], gauges)
-            to = _reduced(selection.to, [one.value for one in others])
-            seen.proof.setdefault("counted", {})[name] = {"of": value, "to": to}
-            if 0 < to < selection.least:
-                raise CannotMeasure(f"{to:g} of {selection.to.selector} are too few to say: {selection.least} are needed")
-            value = windows.ratio(value, to)
-        if selection.kind == "slope":
-            _tell_tau(seen, name, measured)
-        seen.measures[name] = value
+        others = _measured(seen, selection.to, sides[1], gauges) if selection.to is not None else []
+        put_value(seen, name, f".{name}", selection, measured, others)
     except CannotMeasure as error:
-        seen.missing[name] = str(error)
-        if selection.kind == "slope":
-            seen.missing[f"tau.{name}"] = str(error)
-
-
-def _tell_tau(seen: Observation, name: str, measured: Sequence[Measured]) -> None:
-    lines = [one.line for one in measured if one.line is not None]
-    if len(lines) == 1:
-        seen.measures[f"tau.{name}"] = lines[0].tau
-        seen.proof.setdefault("r2", {})[name] = round(lines[0].r2, 4)
-    else:
-        seen.missing[f"tau.{name}"] = f"{len(lines)} series have no single trend"
+        put_missing(seen, name, f".{name}", selection, str(error))
 
 
 def _measured(seen: Observation, selection: Selection, looks: Looks, gauges: frozenset[str]) -> list[Measured]:
@@ -394,21 +246,6 @@ def _measured(seen: Observation, selection: Selection, looks: Looks, gauges: fro
         values = looks[-1][1]
         return [Measured(_finite(one.value, len(values))) for one in values]
     return _changes(seen, selection, {one.key for _at, samples in looks for one in samples}, looks, gauges)
-
-
-def _reduced(selection: Selection, values: Sequence[float]) -> float:
-    """Several values as one. Raises CannotMeasure."""
-    if not values and selection.absent != "zero":
-        raise CannotMeasure(f"no series matches {selection.selector}")
-    if selection.reduce == "count":
-        return len(values)
-    if not values:
-        return 0.0
-    if selection.reduce is not None:
-        return REDUCTIONS[selection.reduce](values)
-    if len(values) > 1:
-        raise CannotMeasure(f"{len(values)} series match {selection.selector}; say reduce: {', '.join(REDUCTIONS)}")
-    return values[0]
 
 
 def _once(looks: Sequence[tuple[float, Sequence[Sample]]]) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple, Optional
+from typing import Any, ClassVar, Optional
 
 from ansible_collections.golive.cutover.plugins.module_utils.core import options as opt
 from ansible_collections.golive.cutover.plugins.module_utils.core import units, windows
@@ -19,14 +19,17 @@ from ansible_collections.golive.cutover.plugins.module_utils.core.options import
 from ansible_collections.golive.cutover.plugins.module_utils.core.patterns import compile_pattern
 from ansible_collections.golive.cutover.plugins.module_utils.core.windows import CannotMeasure, Coverage, Measured, Point
 from ansible_collections.golive.cutover.plugins.module_utils.probes._page import Key, Selector
-from ansible_collections.golive.cutover.plugins.module_utils.probes.base import Context, Observation, Probe
-from ansible_collections.golive.cutover.plugins.module_utils.probes.metrics import (
-    REDUCTIONS,
+from ansible_collections.golive.cutover.plugins.module_utils.probes._selection import (
     SELECTION,
-    SHARES,
-    ratio_problems,
-    raw_selections,
+    Selection,
+    named_selections,
+    put_missing,
+    put_value,
+    selected_measures,
+    selection_problems,
+    selections,
 )
+from ansible_collections.golive.cutover.plugins.module_utils.probes.base import Context, Observation, Probe
 from ansible_collections.golive.cutover.plugins.module_utils.store import samples
 from ansible_collections.golive.cutover.plugins.module_utils.store.address import parse_address
 from ansible_collections.golive.cutover.plugins.module_utils.store.errors import StoreError
@@ -61,36 +64,6 @@ def _environment(value: Any) -> str:
     return text
 
 
-def _choices(value: Any) -> dict[str, dict[str, Any]]:
-    """The mapping under ``select``: own name of the value to what is selected."""
-    if not isinstance(value, Mapping) or not value:
-        raise ValueError(f"expected a mapping of own names to {{name: …}}, got {value!r}")
-    problems: list[Problem] = []
-    clean = {}
-    for key, raw in value.items():
-        where = str(key)
-        if not re.fullmatch(r"[a-z][a-z0-9_]*", where) or where in _RESERVED:
-            problems.append(Problem(where, f"expected a name of a-z, 0-9 and _, and none of {', '.join(_RESERVED)}"))
-        clean[where] = opt.read_options(raw, SELECTION, where, problems)
-        if isinstance(raw, Mapping) and not raw.get("name"):
-            problems.append(Problem(f"{where}.name", f"is missing: {SELECTION['name'].help}"))
-    if problems:
-        raise ValueError("; ".join(str(problem) for problem in problems))
-    return clean
-
-
-class Choice(NamedTuple):
-    """What becomes one measure."""
-
-    selector: Selector
-    kind: str
-    reduce: Optional[str]
-    absent: str
-    to: Optional[Selector]
-    to_reduce: Optional[str]
-    least: int
-
-
 class WindowProbe(Probe):
     """Asks the samples in the store what series did during the last minutes or hours.
 
@@ -105,7 +78,10 @@ class WindowProbe(Probe):
         "store_password": Option(opt.secret_only, "password of the store, as {secret: NAME}"),
         "page": Option(opt.list_of(opt.text), "only samples of these pages; one may be ~ and a regular expression"),
         **SELECTION,
-        "select": Option(_choices, "several values of one window: own name to {name, labels, reduce, as, absent, to, least}"),
+        "select": Option(
+            named_selections(_RESERVED),
+            "several values of one window: own name to {name, labels, reduce, as, absent, to, least}",
+        ),
         "over": Option(opt.duration, "how far the window reaches back", required=True),
         "every": Option(opt.duration, "pause between two samples; without it, what is usual in the window"),
         "coverage": Option(_share, "the part of the window that must be covered by samples", default=COVERAGE),
@@ -124,16 +100,7 @@ class WindowProbe(Probe):
     }
 
     def problems(self, options: Mapping[str, Any]) -> list[Problem]:
-        found: list[Problem] = []
-        if (options["name"] is None) == (options["select"] is None):
-            found.append(Problem("name", "give either name, for one value, or select, for several"))
-        if options["select"] is not None:
-            found += [
-                Problem(key, "goes into the entries of select")
-                for key in SELECTION
-                if key != "name" and options[key] != SELECTION[key].default
-            ]
-        found += ratio_problems(options)
+        found = selection_problems(options)
         if not options["over"]:
             found.append(Problem("over", "is no time"))
         elif options["over"] > samples.MOST_KEPT:
@@ -149,15 +116,8 @@ class WindowProbe(Probe):
         return found
 
     def measures_for(self, options: Mapping[str, Any]) -> Mapping[str, str]:
-        own: dict[str, str] = {}
-        for name, one in raw_selections(options).items():
-            own[name] = "ratio" if one["as"] in SHARES else "any"
-            suffix = "" if options["select"] is None else f".{name}"
-            own[f"series{suffix}"] = "count"
-            if one["as"] == "slope":
-                own[f"tau{suffix}"] = "count"
         common = ("age", "samples", "coverage", "gaps", "resets")
-        return {**own, **{name: self.measures[name] for name in common}}
+        return {**selected_measures(options), **{name: self.measures[name] for name in common}}
 
     def look(self, options: Mapping[str, Any], context: Context) -> Observation:
         # To the millisecond, as the samples are.
@@ -167,8 +127,7 @@ class WindowProbe(Probe):
 
 def read_window(options: Mapping[str, Any], start: float, end: float) -> tuple[samples.Window, dict[str, Any]]:
     """The samples that a check is about, from start to end, and the status of what is kept. Raises ProbeError."""
-    choices = [_choice(one) for one in raw_selections(options).values()]
-    selectors = [one for choice in choices for one in (choice.selector, choice.to) if one is not None]
+    selectors = [side.selector for one in selections(options).values() for side in one.sides()]
     try:
         with open_store(options["store"], options["environment"], opt.reveal(options["store_password"])) as store:
             window = samples.read(store, lambda key: any(one.selects(key) for one in selectors), start, end)
@@ -179,7 +138,7 @@ def read_window(options: Mapping[str, Any], start: float, end: float) -> tuple[s
 
 def judge_window(options: Mapping[str, Any], window: samples.Window, kept: Mapping[str, Any], end: float) -> Observation:
     """What the samples of a window say that ends at a time. Raises ProbeError when they are none, or too few."""
-    choices = {name: _choice(one) for name, one in raw_selections(options).items()}
+    choices = selections(options)
     start = round(end - options["over"], 3)
     newest = {name: one["newest"] for name, one in kept["pages"].items() if one["newest"] >= end - kept["keep"]}
     pages = [name for name in window.looks if name in newest and _named(name, options["page"])]
@@ -206,30 +165,13 @@ def judge_window(options: Mapping[str, Any], window: samples.Window, kept: Mappi
                 if covered[page].stale:
                     raise CannotMeasure(f"the newest sample of {page} is {units.show(round(covered[page].age, 1), 'time')} old")
         except CannotMeasure as error:
-            seen.measures.pop(name, None)
-            seen.measures.pop(f"tau{suffix}", None)
-            seen.missing[name] = str(error)
-            if choice.kind == "slope":
-                seen.missing[f"tau{suffix}"] = str(error)
+            put_missing(seen, name, suffix, choice, str(error))
     unknown = next((seen.missing[name] for name in choices if name in seen.missing), None)
     if unknown is None:
         seen.measures["resets"] = seen.proof.get("resets", 0)
     else:
         seen.missing["resets"] = unknown
     return seen
-
-
-def _choice(one: Mapping[str, Any]) -> Choice:
-    to = one["to"]
-    return Choice(
-        selector=Selector(one["name"] or "", one["labels"] or {}),
-        kind=one["as"],
-        reduce=one["reduce"],
-        absent=one["absent"],
-        to=Selector(to["name"], to["labels"] or {}) if to else None,
-        to_reduce=to["reduce"] if to else None,
-        least=one["least"],
-    )
 
 
 def _named(page: str, wanted: Optional[Sequence[str]]) -> bool:
@@ -317,7 +259,7 @@ def _count(
     seen: Observation,
     name: str,
     suffix: str,
-    choice: Choice,
+    choice: Selection,
     series: Mapping[Key, list[Point]],
     pages: Sequence[str],
     window: samples.Window,
@@ -329,9 +271,8 @@ def _count(
     else:
         seen.proof["series"] = found
     try:
-        for side in (choice.selector, choice.to):
-            if side is not None:
-                _complete(side, pages, window)
+        for side in choice.sides():
+            _complete(side.selector, pages, window)
     except CannotMeasure as error:
         seen.missing[f"series{suffix}"] = str(error)
         raise
@@ -342,30 +283,16 @@ def _judge(
     seen: Observation,
     name: str,
     suffix: str,
-    choice: Choice,
+    choice: Selection,
     series: Mapping[Key, list[Point]],
     start: float,
 ) -> None:
     """Put one measure into an observation. Raises CannotMeasure."""
-    chosen = {key: points for key, points in series.items() if choice.selector.selects(key)}
-    measured = _measured(seen, choice.kind, chosen, start)
-    value = _reduced(choice.selector, choice.reduce, [one.value for one in measured], choice.absent)
-    if choice.to is not None:
-        others = {key: points for key, points in series.items() if choice.to.selects(key)}
-        amounts = [one.value for one in _measured(seen, "increase", others, start)]
-        to = _reduced(choice.to, choice.to_reduce, amounts, "missing")
-        seen.proof.setdefault("counted", {})[name] = {"of": value, "to": to}
-        if 0 < to < choice.least:
-            raise CannotMeasure(f"{to:g} of {choice.to} are too few to say: {choice.least} are needed")
-        value = windows.ratio(value, to)
-    seen.measures[name] = value
-    lines = [one.line for one in measured if one.line is not None]
-    if choice.kind == "slope":
-        if len(lines) == 1:
-            seen.measures[f"tau{suffix}"] = lines[0].tau
-            seen.proof.setdefault("r2", {})[name] = round(lines[0].r2, 4)
-        else:
-            seen.missing[f"tau{suffix}"] = f"{len(lines)} series have no single trend"
+    sides = [
+        _measured(seen, side.kind, {key: points for key, points in series.items() if side.selector.selects(key)}, start)
+        for side in choice.sides()
+    ]
+    put_value(seen, name, suffix, choice, sides[0], sides[-1])
 
 
 def _measured(seen: Observation, kind: str, chosen: Mapping[Key, list[Point]], start: float) -> list[Measured]:
@@ -393,15 +320,3 @@ def _last(points: Sequence[Point]) -> Measured:
     if value is None:
         raise CannotMeasure("the series is not on the newest page")
     return Measured(windows.RANGES["max"]([points[-1]]))
-
-
-def _reduced(selector: Selector, reduce: Optional[str], values: Sequence[float], absent: str) -> float:
-    if not values:
-        if absent == "zero":
-            return 0.0
-        raise CannotMeasure(f"no series matches {selector}")
-    if reduce is not None:
-        return float(REDUCTIONS[reduce](values))
-    if len(values) > 1:
-        raise CannotMeasure(f"{len(values)} series match {selector}; say reduce: {', '.join(REDUCTIONS)}")
-    return values[0]
