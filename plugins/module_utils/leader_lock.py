@@ -239,7 +239,7 @@ def _with_leaders(key: str, seen: Look, holder: Optional[str]) -> Finding:
     if leading == {holder}:
         return Finding(LED, f"{holder} leads and holds {key}", holder)
     if leading:
-        name, *_ = leading
+        name, *_rest = leading
         held = f"{holder or 'somebody unknown'} holds {key}" if seen.sights[-1].value is not None else f"{key} is free"
         return Finding(UNCERTAIN, f"{name} says that it leads, but {held}", holder)
     former = ", ".join(name for name, one in seen.instances.items() if one.leads)

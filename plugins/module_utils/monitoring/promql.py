@@ -103,7 +103,7 @@ def names(pattern: str) -> list[str]:
             "over a window Prometheus loses the names of series, so a regular expression for the name must be a choice of names, "
             "such as a_(b|c)_total"
         )
-    return ["".join(one) for one in itertools.product(*(choice.split("|") if choice else [text] for choice, text, _ in parts))]
+    return ["".join(one) for one in itertools.product(*(choice.split("|") if choice else [text] for choice, text, _rest in parts))]
 
 
 class Each(NamedTuple):
