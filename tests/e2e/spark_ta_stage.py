@@ -60,6 +60,7 @@ class SparkTa:
             "deploy_compose_pull": "never",
             "deploy_compose_docker_host": engine["DOCKER_HOST"],
             "deploy_compose_docker_cli": str(DOCKER),
+            "spark_browser": False,
             "spark_container_prefix": f"{self.key}-",
             "spark_image": self.image,
             "spark_redis_image": f"{self.image}-redis:7.0",

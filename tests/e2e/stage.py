@@ -40,7 +40,8 @@ def _variables(name: str) -> dict[str, Any]:
 
 DEMO = _variables("main")
 STEPS: list[dict[str, Any]] = _variables("steps")["cutover_steps"]
-CHECKS: list[dict[str, Any]] = _variables("checks")["cutover_checks"]
+CHECKS: list[dict[str, Any]] = _variables("checks")["spark_checks"]
+PAGES: list[dict[str, Any]] = _variables("pages")["spark_page_checks"]
 
 
 def services(start_timeout: str) -> list[dict[str, Any]]:

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.stage import STEPS, Stage, services, settings
+from tests.conftest import CACHE, _tool
+from tests.e2e.stage import CHECKS, PAGES, STEPS, Stage, quick, services, settings
 
 pytestmark = pytest.mark.slow
 
@@ -46,6 +47,44 @@ def test_fault_is_found(live: Stage, release: str, found_by: set[str]) -> None:
     failed = {one["id"] for one in decision["verdicts"] if one["status"] == "fail" and one["required"]}
     assert found_by <= failed, {one["id"]: one["reason"] for one in decision["verdicts"] if one["status"] != "pass"}
     assert any(name in reason for reason in decision["reasons"] for name in found_by)
+
+
+def quick_with(checks: list[dict[str, Any]], *steps: str) -> dict[str, Any]:
+    """The quick runbook with these checks too, and of the steps that ask checks only these."""
+    few = quick()
+    few["cutover_checks"] = [one for one in few["cutover_checks"] if {*one["tags"]} & {"rollback", *steps}] + checks
+    few["cutover_steps"] = [one for one in STEPS if "role" in one or one["name"] in steps]
+    few["cutover_gate"] = {"criteria": [{"name": "Every step", "tags": [*steps]}]}
+    return few
+
+
+def test_a_leak_is_found_before_it_is_live(live: Stage) -> None:
+    """4 MB a second are seen in the ten seconds of the regression. What leaks more slowly is found by the watch."""
+    few = quick_with([one for one in CHECKS if one["id"] == "RES-1"], "smoke", "regression")
+    decision = refused_and_rolled_back(live, "1.1.0-leak", **few)
+    (found,) = [one for one in decision["verdicts"] if one["status"] not in ("pass", "warn")]
+    assert (found["id"], found["status"]) == ("RES-1", "fail"), found
+    assert 1e6 < found["measures"]["value"]["value"] < 6e6
+
+
+def test_an_error_in_a_script_is_found_in_a_browser_alone(live: Stage) -> None:
+    """Every request is answered as ever. Afterwards the same pages of the release before are well."""
+    _tool("debs.py", "chromium")
+    live.variables["spark_browser"] = str(CACHE / "bin/chromium")
+    few = quick_with([one for one in [*CHECKS, *PAGES] if "ui" in one["tags"]], "smoke", "ui")
+    decision = refused_and_rolled_back(live, "1.1.0-js-error", **few)
+    verdicts = {one["id"]: one for one in decision["verdicts"]}
+    assert {name for name, one in verdicts.items() if one["status"] not in ("pass", "warn")} == {"UI-5", "UI-6"}
+    for name in ("UI-5", "UI-6"):
+        assert verdicts[name]["measures"]["js_errors"]["value"] >= 1
+        assert "js_errors is" in verdicts[name]["reason"]
+        picture = verdicts[name]["artefacts"][0]["file"]
+        assert (live.reports / "demo" / decision["run"] / picture).exists()
+
+    done = live.run("verify", None, cutover_verify_tags=["ui"])
+    assert done.rc == 0, done.why
+    pages = [one for one in live.decision()["verdicts"] if one["probe"] == "page"]
+    assert [(one["id"], one["measures"]["script"]["value"]) for one in pages] == [("UI-5", "completed"), ("UI-6", "completed")]
 
 
 def test_a_stream_that_nginx_buffers(live: Stage) -> None:
