@@ -179,7 +179,7 @@ def _processes_below(home: Path) -> list[int]:
 
 
 if __name__ == "__main__":
-    machine = Machine()
+    machine = Machine(Path(os.environ.get("GOLIVE_DEMO_HOME") or ROOT / ".demo").resolve())
     if sys.argv[1:] == ["stop"]:
         print("\n".join(machine.stop()))
     else:

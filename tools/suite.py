@@ -263,7 +263,7 @@ ONLY_NEWEST = (
         "demo", "probes", "store", "deploy", "rollback", "redis_aof", "nginx_streaming", "env_file", "toolbox",
         "hypercare", "monitoring", "notify",
     )),
-    *(f"tests/e2e/test_{part}.py" for part in ("faults", "killed", "operators", "secrets", "spark_ta")),
+    *(f"tests/e2e/test_{part}.py" for part in ("faults", "killed", "operators", "secrets", "spark_ta", "websocket_migration")),
 )  # fmt: skip
 
 
