@@ -115,6 +115,14 @@ def size(value: Any) -> int:
     return units.parse_size(value)
 
 
+def share(value: Any) -> float:
+    """A part of one, as a percentage or a number; more than nothing."""
+    quantity = units.parse_quantity(str(value))
+    if quantity is None or quantity[1] not in ("ratio", "count") or not 0 < quantity[0] <= 1:
+        raise ValueError(f"expected a percentage of more than 0% and at most 100%, got {value!r}")
+    return quantity[0]
+
+
 def choice(*allowed: str) -> Reader:
     def read(value: Any) -> str:
         if value not in allowed:

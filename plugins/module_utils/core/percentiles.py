@@ -36,6 +36,30 @@ def needed(percent: int) -> int:
     return math.ceil(Fraction(100, 100 - percent))
 
 
+def percentiles(samples: Iterable[float], percents: Iterable[int], failed: str) -> tuple[dict[str, float], dict[str, str]]:
+    """Several percentiles of samples, by names such as ``p95``, and why there are none of the others.
+
+    ``failed``: why a percentile is not known whose sample is infinite. Raises ValueError when a sample is NaN.
+
+    >>> percentiles([0.1, 0.2, math.inf], [50, 95], "1 of 3 failed")
+    ({'p50': 0.2}, {'p95': '3 samples are too few for p95, which needs 20'})
+    """
+    ordered = sorted(samples)
+    known: dict[str, float] = {}
+    unknown: dict[str, str] = {}
+    for percent in percents:
+        try:
+            value = percentile(ordered, percent)
+        except TooFew as error:
+            unknown[f"p{percent}"] = str(error)
+            continue
+        if math.isinf(value):
+            unknown[f"p{percent}"] = failed
+        else:
+            known[f"p{percent}"] = value
+    return known, unknown
+
+
 def percentile(samples: Iterable[float], percent: int) -> float:
     """The percentile of samples in any order, by nearest rank.
 

@@ -172,16 +172,9 @@ class HttpProbe(Probe):
         seen.proof.update({"samples": len(latencies), "method": percentiles.METHOD})
         samples = [*latencies, *([math.inf] * failed)]
         unanswered = f"{failed} of {len(samples)} requests had no answer"
-        for percent in PERCENTS:
-            try:
-                value = percentiles.percentile(samples, percent)
-            except percentiles.TooFew as error:
-                seen.missing[f"p{percent}"] = str(error)
-                continue
-            if math.isinf(value):
-                seen.missing[f"p{percent}"] = unanswered
-            else:
-                seen.measures[f"p{percent}"] = value
+        known, unknown = percentiles.percentiles(samples, PERCENTS, unanswered)
+        seen.measures.update(known)
+        seen.missing.update(unknown)
         if failed:
             seen.missing["max"] = unanswered
         else:

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import math
 import socket
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -141,17 +140,9 @@ class LoadProbe(Probe):
 
 def _latencies(seen: Observation, tally: Tally, failed: int) -> None:
     why = f"{failed} of {tally.begun} requests failed"
-    ordered = sorted(tally.latencies.kept)
-    for percent in PERCENTS:
-        try:
-            value = percentiles.percentile(ordered, percent)
-        except percentiles.TooFew as error:
-            seen.missing[f"p{percent}"] = str(error)
-            continue
-        if math.isinf(value):
-            seen.missing[f"p{percent}"] = why
-        else:
-            seen.measures[f"p{percent}"] = value
+    known, unknown = percentiles.percentiles(tally.latencies.kept, PERCENTS, why)
+    seen.measures.update(known)
+    seen.missing.update(unknown)
     if failed:
         seen.missing.update({"max": why, "mean": why})
     else:

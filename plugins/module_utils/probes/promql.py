@@ -69,13 +69,6 @@ def _moment(value: Any) -> float:
     return moment.timestamp()
 
 
-def _share(value: Any) -> float:
-    quantity = units.parse_quantity(str(value))
-    if quantity is None or quantity[1] not in ("ratio", "count") or not 0 <= quantity[0] <= 1:
-        raise ValueError(f"expected a share from 0% to 100%, got {value!r}")
-    return quantity[0]
-
-
 def _selector(value: Any) -> str:
     text = opt.text(value)
     if not _SELECTOR.match(text):
@@ -145,7 +138,7 @@ class PromqlProbe(Probe):
         "absent": Option(opt.choice("missing", "zero"), "what an empty result means", default="missing"),
         "age_of": Option(_selector, "plain selector whose samples show how old the data behind an expression is, or none"),
         "max_age": Option(opt.duration, "older samples do not count", default=120.0),
-        "coverage": Option(_share, "share of the steps of a range that must have a value", default=0.9),
+        "coverage": Option(opt.share, "share of the steps of a range that must have a value", default=0.9),
         "warnings": Option(opt.choice("refuse", "allow"), "whether a result with warnings is judged", default="refuse"),
         "max_answer": Option(opt.size, "largest answer that is read", default=10_000_000),
     }

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Optional
 
 from ansible_collections.golive.cutover.plugins.module_utils.core import options as opt
 from ansible_collections.golive.cutover.plugins.module_utils.core import units, windows
-from ansible_collections.golive.cutover.plugins.module_utils.core.errors import CutoverError, ProbeError, Problem
+from ansible_collections.golive.cutover.plugins.module_utils.core.errors import ProbeError, Problem
 from ansible_collections.golive.cutover.plugins.module_utils.core.options import Option
 from ansible_collections.golive.cutover.plugins.module_utils.core.patterns import compile_pattern
 from ansible_collections.golive.cutover.plugins.module_utils.core.windows import CannotMeasure, Coverage, Measured, Point
@@ -29,39 +29,14 @@ from ansible_collections.golive.cutover.plugins.module_utils.probes._selection i
     selection_problems,
     selections,
 )
+from ansible_collections.golive.cutover.plugins.module_utils.probes._stored import STORE_OPTIONS
 from ansible_collections.golive.cutover.plugins.module_utils.probes.base import Context, Observation, Probe
 from ansible_collections.golive.cutover.plugins.module_utils.store import samples
-from ansible_collections.golive.cutover.plugins.module_utils.store.address import parse_address
 from ansible_collections.golive.cutover.plugins.module_utils.store.errors import StoreError
-from ansible_collections.golive.cutover.plugins.module_utils.store.interface import check_names
 from ansible_collections.golive.cutover.plugins.module_utils.store.registry import open_store
 
 _RESERVED = ("series", "age", "samples", "coverage", "gaps", "resets", "tau")
 COVERAGE = 0.9
-
-
-def _share(value: Any) -> float:
-    """A part of one, as a percentage or a number."""
-    quantity = units.parse_quantity(value) if isinstance(value, str) else None
-    if quantity is None or quantity[1] not in ("ratio", "count") or not 0 < quantity[0] <= 1:
-        raise ValueError(f"expected a percentage of more than 0% and at most 100%, got {value!r}")
-    return quantity[0]
-
-
-def _address(value: Any) -> str:
-    text = opt.text(value)
-    try:
-        parse_address(text)
-    except CutoverError as error:
-        raise ValueError(str(error)) from error
-    return text
-
-
-def _environment(value: Any) -> str:
-    text = opt.text(value)
-    for problem in check_names(environment=text):
-        raise ValueError(problem.message)
-    return text
 
 
 class WindowProbe(Probe):
@@ -73,9 +48,7 @@ class WindowProbe(Probe):
 
     name = "window"
     options: ClassVar[Mapping[str, Option]] = {
-        "store": Option(_address, "address of the store that holds the samples", required=True),
-        "environment": Option(_environment, "environment whose samples they are", required=True),
-        "store_password": Option(opt.secret_only, "password of the store, as {secret: NAME}"),
+        **STORE_OPTIONS,
         "page": Option(opt.list_of(opt.text), "only samples of these pages; one may be ~ and a regular expression"),
         **SELECTION,
         "select": Option(
@@ -84,7 +57,7 @@ class WindowProbe(Probe):
         ),
         "over": Option(opt.duration, "how far the window reaches back", required=True),
         "every": Option(opt.duration, "pause between two samples; without it, what is usual in the window"),
-        "coverage": Option(_share, "the part of the window that must be covered by samples", default=COVERAGE),
+        "coverage": Option(opt.share, "the part of the window that must be covered by samples", default=COVERAGE),
     }
     measures: ClassVar[Mapping[str, str]] = {
         "value": "any",

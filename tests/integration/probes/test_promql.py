@@ -335,7 +335,7 @@ def test_a_clock_that_differs_is_mentioned() -> None:
         ({"query": "time()"}, "age_of: is missing"),
         ({"absent": "zero"}, "an empty result shows no data"),
         ({"age_of": "none", "max_age": "1m"}, "max_age: goes without age_of: none"),
-        ({"coverage": "110%"}, "expected a share"),
+        ({"coverage": "110%"}, "expected a percentage"),
         ({"reduce": "last"}, "expected one of"),
         ({"bearer": "plain"}, "{secret: NAME}"),
     ],

@@ -11,7 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.golive.cutover.plugins.module_utils.core.percentiles import TooFew, needed, percentile
+from ansible_collections.golive.cutover.plugins.module_utils.core.percentiles import (
+    TooFew,
+    needed,
+    percentile,
+    percentiles,
+)
 
 SAMPLES = st.lists(st.floats(min_value=0, max_value=1e6), min_size=100, max_size=300)
 PERCENTS = st.integers(1, 99)
@@ -75,3 +80,10 @@ def test_it_is_numpy_s_inverted_distribution_function(samples: list[float], perc
     oracle = float(numpy.percentile(ordered, percent, method="inverted_cdf"))
     exact = percent * len(ordered) % 100 != 0
     assert value == oracle or (not exact and oracle == ordered[percent * len(ordered) // 100])
+
+
+def test_several_at_once_and_why_there_are_none_of_the_others() -> None:
+    known, unknown = percentiles([0.1] * 98 + [math.inf] * 2, [50, 95, 99], "2 of 100 failed")
+    assert known == {"p50": 0.1, "p95": 0.1}
+    assert unknown == {"p99": "2 of 100 failed"}
+    assert percentiles([0.1, 0.2], [50, 95], "-") == ({"p50": 0.1}, {"p95": "2 samples are too few for p95, which needs 20"})
