@@ -71,6 +71,7 @@ _STEP: Mapping[str, Option] = {
     "name": Option(opt.text, "the name of the step", required=True),
     "title": Option(opt.text, "what it does, in words", default=""),
     "way_back": Option(opt.text, "how it is undone", default=""),
+    "only_when": Option(opt.list_of(opt.text), "ids of checks, one of which must have failed for the step to be taken"),
     **KINDS,
 }
 _INCIDENT: Mapping[str, Option] = {
@@ -117,6 +118,7 @@ def _read_steps(incident: Mapping[str, Any], where: str, problems: list[Problem]
         problems.append(Problem(f"{where}.steps", f"expected a list of steps, got {steps!r}"))
         return
     seen: set[str] = set()
+    ids = {one.get("id") for one in [*_words(incident["look"]), *_words(incident["verify"])] if isinstance(one, Mapping)}
     for index, raw in enumerate(steps):
         label = raw.get("name", index) if isinstance(raw, Mapping) else index
         place = f"{where}.steps[{label}]"
@@ -126,6 +128,8 @@ def _read_steps(incident: Mapping[str, Any], where: str, problems: list[Problem]
             problems.append(Problem(place, f"expected one of {', '.join(KINDS)}, got {' and '.join(does) or 'none of them'}"))
         if clean["release_lock"] and incident["lock"] is None:
             problems.append(Problem(place, "there is no lock to let go: the incident does not describe one"))
+        unknown = [one for one in clean["only_when"] or [] if one not in ids]
+        problems += [Problem(f"{place}.only_when", f"there is no check {one!r} in look or verify") for one in unknown]
         if str(label) in seen:
             problems.append(Problem(place, "the name stands twice"))
         seen.add(str(label))
@@ -256,6 +260,7 @@ def record(
         }
     return {
         **{key: run.get(key) for key in ("id", "kind", "environment", "release", "reason", "started", "operator", "controller")},
+        "reason": next((str(one["incident"]) for one in outcomes.values() if one and one.get("incident")), run.get("reason")),
         "ended": ended,
         "previous_release": None,
         "decision": "go" if good and not problems else "no_go",

@@ -13,7 +13,7 @@ from ansible_collections.golive.cutover.plugins.module_utils.probes.registry imp
 from ansible_collections.golive.cutover.plugins.module_utils.report import ending, model
 
 TCP = {"id": "R-1", "title": "Redis listens", "tcp": {"port": 6379}, "expect": {"open": "== true"}}
-GOOD = {"look": [TCP], "steps": [{"name": "again", "restart": ["redis"]}]}
+GOOD: dict[str, Any] = {"look": [TCP], "steps": [{"name": "again", "restart": ["redis"]}]}
 LOCK = {"instances": {"a": {"health": "http://h/health"}}, "lock": {"url": "redis://h", "key": "k"}, "hold": "1s"}
 
 
@@ -27,7 +27,7 @@ def problems(incident: Any, name: str = "x") -> list[str]:
         GOOD,
         {"lock": LOCK, "steps": [{"name": "lock", "release_lock": True}]},
         {**GOOD, "steps": [{"name": "s", "settings": {"lower": {"LIMIT": "10"}, "services": ["web"]}, "way_back": "raise it"}]},
-        {**GOOD, "steps": [{"name": "s", "streams": {"max_connections": 3}}, {"name": "t", "command": ["redis-server"]}]},
+        {**GOOD, "steps": [{"name": "s", "streams": {"max_connections": 3}}, {"name": "t", "command": ["a"], "only_when": ["R-1"]}]},
     ],
 )
 def test_incidents_that_are_sound(incident: dict[str, Any]) -> None:
@@ -48,6 +48,7 @@ def test_incidents_that_are_sound(incident: dict[str, Any]) -> None:
         ({**GOOD, "steps": [GOOD["steps"][0], GOOD["steps"][0]]}, "the name stands twice"),
         ({**GOOD, "steps": [{"name": "s", "settings": {"lower": {"LIMIT": "few"}}}]}, "expected a number"),
         ({**GOOD, "steps": [{"name": "s", "settings": {"services": ["web"]}}]}, "expected {set:"),
+        ({**GOOD, "steps": [{"name": "s", "service": "redis", "only_when": ["R-9"]}]}, "there is no check 'R-9'"),
         ({"lock": {**LOCK, "hold": "0s"}, "steps": GOOD["steps"]}, "remediate_incidents.x.lock.hold: is required"),
     ],
 )
