@@ -23,14 +23,20 @@ OF_THE_WATCH = {"HYPERCARE-LOOKS", "HYPERCARE-TIME", "HYPERCARE-CHECKPOINTS", "H
 
 
 def checks(inventory: Path) -> list[str]:
-    """The ids of all lists of checks in the variables of an inventory."""
+    """The ids of all lists of checks in the variables of an inventory, at any depth."""
     found: list[str] = []
     for file in sorted((inventory / "group_vars/all").glob("*.yml")):
-        variables: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
-        lists = [value for value in variables.values() if isinstance(value, list)]
-        rows = [one for row in lists for one in row if isinstance(one, dict)]
-        found += [str(one["id"]) for one in rows if "id" in one and PROBES.keys() & one.keys()]
+        found += _within(yaml.safe_load(file.read_text(encoding="utf-8")))
     return found
+
+
+def _within(value: Any) -> list[str]:
+    if isinstance(value, dict):
+        return [id for one in value.values() for id in _within(one)]
+    if not isinstance(value, list):
+        return []
+    known = [one for one in value if isinstance(one, dict) and "id" in one and PROBES.keys() & one.keys()]
+    return [str(one["id"]) for one in known] + [id for one in value if one not in known for id in _within(one)]
 
 
 def named(page: str) -> set[str]:
