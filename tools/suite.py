@@ -261,9 +261,11 @@ def stage_newest() -> Tally:
 ONLY_NEWEST = (
     *(f"tests/integration/{part}" for part in (
         "demo", "probes", "store", "deploy", "rollback", "redis_aof", "nginx_streaming", "env_file", "toolbox",
-        "hypercare", "monitoring", "notify",
+        "hypercare", "monitoring", "notify", "remediate",
     )),
-    *(f"tests/e2e/test_{part}.py" for part in ("faults", "killed", "operators", "secrets", "spark_ta", "websocket_migration")),
+    *(f"tests/e2e/test_{part}.py" for part in (
+        "faults", "killed", "operators", "remediate", "secrets", "spark_ta", "websocket_migration",
+    )),
 )  # fmt: skip
 
 
