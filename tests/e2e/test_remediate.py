@@ -110,11 +110,6 @@ def test_no_leader_because_the_lock_is_stuck(live: Stage) -> None:
     redis.set(LOCK, value)
     wait_until(lambda: len(executors(live)) == 2 and not leader(live), 30, what="two executors without a leader")
 
-    tried = remediate(live, "no_leader", "--check")
-    assert tried.rc == 0, tried.why
-    assert "would have deleted" in tried.stdout and "would have restarted executor" in tried.stdout
-    assert redis.get(LOCK) == value and not leader(live)
-
     done = remediate(live, "no_leader")
     assert done.rc == 0, done.why
     assert "REMEDIATED: The incident no_leader on demo is over" in done.stdout
@@ -184,7 +179,8 @@ def test_too_many_streams(live: Stage) -> None:
         assert [one.split(":")[0] for one in told["done"]] == ["fewer_streams"]
         assert told["way_back"] and told["way_back"][0].startswith("MAX_SSE_CONNECTIONS was 3: put that back in ")
         assert metric(live, "streams_connected") <= 2 * 5
-        assert re.search(r"^MAX_SSE_CONNECTIONS=.?1\b", (live.home / "golive/current/.env").read_text(encoding="utf-8"), re.MULTILINE)
+        text = (live.home / "golive/current/.env").read_text(encoding="utf-8")
+        assert re.search(r"^MAX_SSE_CONNECTIONS=.?1\b", text, re.MULTILINE)
         assert "way back: MAX_SSE_CONNECTIONS was 3" in done.stdout
     finally:
         stop.set()
@@ -229,15 +225,13 @@ def test_notifications_fail_because_there_are_too_many(live: Stage) -> None:
         failed = metric(live, "notifications_failed_total")
         wait_until(lambda: metric(live, "notifications_failed_total") > failed + 2, 30, what="failures")
 
-        # Without credentials nothing is guessed, and nothing is lowered.
         file = (live.home / "golive/current/.env").resolve()
         text = file.read_text(encoding="utf-8")
-        file.write_text("".join(f"{line}\n" for line in text.splitlines() if "TELEGRAM_BOT_TOKEN" not in line), encoding="utf-8")
-        done = remediate(live, "notification_failures")
-        assert done.rc != 0
-        assert remembered(live)["state"] == "refused" and "TELEGRAM_BOT_TOKEN" in remembered(live)["refused"][0]
-        assert "NOTIFY_RATE_LIMIT" not in file.read_text(encoding="utf-8")
-        file.write_text(text, encoding="utf-8")
+        tried = remediate(live, "notification_failures", "--check")
+        assert tried.rc == 0, tried.why
+        assert "lower_rate: would have set NOTIFY_RATE_LIMIT in" in tried.stdout
+        assert file.read_text(encoding="utf-8") == text
+        assert recap(tried.stdout)["failed"] == 0
 
         # The other receiver, Telegram, which nobody answers for here, is out of the way.
         file.write_text(text.replace("http://127.0.0.1:9", url), encoding="utf-8")
