@@ -120,6 +120,7 @@ def test_a_websocket_that_is_dropped_is_seen_on_the_pill(spark: Spark, visit: Ca
     assert str(seen.measures["script"]).startswith("step open: ")
     assert int(seen.document["pill"]["attributes"]["data-reconnects"]) >= 1
     assert seen.measures["text.pill"] in ("WS✗", "WS↻")
+    assert web.metric("websockets_reconnects_total") >= 1
 
 
 @pytest.mark.parametrize("path", ["/technical-analysis", "/alerts", "/btcturk"])
