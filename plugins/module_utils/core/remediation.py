@@ -224,8 +224,7 @@ def _text(value: Any) -> str:
 def reasons_of(outcome: Mapping[str, Any]) -> list[str]:
     """What was seen, done and verified on a host, in lines."""
     words = (("seen", "seen"), ("refused", "left alone"), ("done", "done"), ("verified", "then"), ("way_back", "way back"))
-    lines = [f"{word}: {one}" for key, word in words for one in outcome.get(key) or []]
-    return lines + ([f"failed: {outcome['error']}"] if outcome.get("error") else [])
+    return [f"{word}: {one}" for key, word in words for one in outcome.get(key) or []]
 
 
 def record(
@@ -248,6 +247,7 @@ def record(
         fine = outcome["state"] in _GOOD
         good = good and fine
         reasons += [f"{host}: {one}" if several else one for one in reasons_of(outcome)]
+        reasons += [] if fine else [f"{host}: {_why(outcome)}"]
         why = (closed.get(host) or {}).get("close_error")
         problems += [f"{host}: {why}"] if why else []
         of_hosts[host] = {
