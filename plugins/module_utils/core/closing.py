@@ -184,6 +184,8 @@ def _judge_given(one: Criterion, given: Mapping[str, Any]) -> tuple[str, str, di
             return "inconclusive", f"{one.given} is {value!r}, which is not a number", {}
     if value is None or isinstance(value, bool) or not isinstance(value, (int, float)):
         return "inconclusive", f"nobody has said {one.given}, expected {wanted}: give it in hypercare_given", {}
+    if value < 0:
+        return "inconclusive", f"{one.given} is {value:g}, which is no count", {}
     try:
         good = all(condition.holds(float(value)) for condition in one.conditions)
     except CannotCompare as error:
@@ -202,7 +204,7 @@ def _judge_verdicts(one: Criterion, verdicts: Sequence[Mapping[str, Any]], last:
         if verdict.get("status") != "fail" and not gate.is_good(verdict)
     ]
     unknown += [f"{id} has no verdict at {last}" for id in absent]
-    if not counted and not absent:
+    if one.tags and not any(set(one.tags) & set(verdict.get("tags") or []) for verdict in counted):
         unknown.append(f"no verdict of {last} carries any of {', '.join(one.tags)}")
     status = "fail" if failed else "inconclusive" if unknown else "pass"
     return status, "; ".join([*failed, *unknown]) or f"{len(counted)} of {len(counted)} good at {last}"

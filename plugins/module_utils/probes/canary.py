@@ -23,6 +23,10 @@ AHEAD = 5.0
 """Seconds that the newest run may be ahead of the store's clock before that is a clock that was put back."""
 
 
+WITHIN = 7 * 86_400.0
+"""Seconds for which a run says something about the system of today, unless the check says how long."""
+
+
 class CanaryProbe(Probe):
     """Asks the store how the last runs of a canary went. Too few of them say nothing."""
 
@@ -32,7 +36,7 @@ class CanaryProbe(Probe):
         "name": Option(name_of, "name of the canary", default="canary"),
         "last": Option(opt.integer(1, canaries.MOST), "how many of the newest runs are judged", default=LAST),
         "least": Option(opt.integer(1, canaries.MOST), "how many of them there must be; without it, all"),
-        "within": Option(opt.duration, "only runs that are not older"),
+        "within": Option(opt.duration, "only runs that are not older", default=WITHIN),
         "release": Option(opt.text, "only runs against this release"),
     }
     measures: ClassVar[Mapping[str, str]] = {
@@ -61,8 +65,7 @@ class CanaryProbe(Probe):
             raise ProbeError(f"the newest run of {options['name']} is {ahead} in the future: the clock was put back")
         if options["release"] is not None:
             runs = [one for one in runs if one["release"] == options["release"]]
-        if options["within"] is not None:
-            runs = [one for one in runs if one["at"] >= now - options["within"]]
+        runs = [one for one in runs if one["at"] >= now - options["within"]]
         runs = runs[-options["last"] :]
         if not runs:
             raise ProbeError(f"no run of {options['name']}{_limits(options)} is written down in {options['store']}")
@@ -100,4 +103,4 @@ class CanaryProbe(Probe):
 
 def _limits(options: Mapping[str, Any]) -> str:
     found = f" against {options['release']}" if options["release"] is not None else ""
-    return found + (f" within {units.show(options['within'], 'time')}" if options["within"] is not None else "")
+    return f"{found} within {units.show(options['within'], 'time')}"

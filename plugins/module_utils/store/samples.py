@@ -172,7 +172,7 @@ def _read_page(
         width = len(slot.series)
         for column, key in enumerate(slot.series):
             if key not in asked:
-                with_page = (key[0], tuple(sorted((*key[1], ("page", page)))))
+                with_page = on_page(key, page)
                 asked[key] = with_page if selects(with_page) else None
             named = asked[key]
             if named is not None:
@@ -187,6 +187,12 @@ def _read_page(
             row[index] = None if _is_absent(value) else value
         if any(value is not None for value in row[skip:]):
             window.series[key] = [Point(at, value) for at, value in zip(window.looks[page], row[skip:])]
+
+
+def on_page(key: Key, page: str) -> Key:
+    """The series with the label of its page. A label of that name that it has itself becomes ``exported_page``, as Prometheus does it."""
+    own = [(f"exported_{name}" if name == "page" else name, value) for name, value in key[1]]
+    return key[0], tuple(sorted((*own, ("page", page))))
 
 
 def series(store: Store, start: float = -math.inf, end: float = math.inf) -> list[Series]:

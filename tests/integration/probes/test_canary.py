@@ -62,10 +62,10 @@ def test_the_last_seven(kept: Kept) -> None:
 
 
 def test_too_few_say_nothing(kept: Kept) -> None:
-    assert "no run of canary is written down" in refused(PROBE, **kept.common)
+    assert "no run of canary within 7 d is written down" in refused(PROBE, **kept.common)
     kept.runs(*["pass"] * 6)
     seen = kept.look()
-    assert seen.missing["pass_rate"] == "6 runs are too few to say: 7 are needed" and seen.measures["newest"] == "pass"
+    assert seen.missing["pass_rate"] == "6 runs within 7 d are too few to say: 7 are needed" and seen.measures["newest"] == "pass"
     check = {"id": "C", "canary": kept.common, "expect": {"pass_rate": ">= 95%"}}
     verdict = run_checks(read_checks([check], PROBES), PROBES)[0]
     assert verdict["status"] == "inconclusive" and "too few to say" in verdict["reason"]
@@ -84,6 +84,12 @@ def test_only_those_that_are_meant(kept: Kept) -> None:
     recent = kept.look(last=4, least=2, within="1h")
     assert recent.measures["pass_rate"] == 1.0 and float(recent.measures["age"]) == pytest.approx(60, abs=10)
     assert "against 2.0.0" in refused(PROBE, **kept.common, release="2.0.0")
+
+
+def test_runs_of_long_ago_say_nothing_of_today(kept: Kept) -> None:
+    kept.runs(*["pass"] * 7, ago=8 * 86_400)
+    assert "within 7 d" in refused(PROBE, **kept.common)
+    assert kept.look(within="30d").measures["pass_rate"] == 1.0
 
 
 def test_a_clock_that_was_put_back(kept: Kept) -> None:

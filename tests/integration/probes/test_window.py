@@ -131,6 +131,23 @@ def test_resets_births_and_absences_are_told(kept: Kept) -> None:
     assert seen.proof["series"] == {"a": 1, "b": 1}
 
 
+def test_a_label_page_of_the_series_itself(kept: Kept) -> None:
+    """It is not mistaken for the page on which the series stands, as which it would be left out of a sum."""
+    with open_store(kept.address, "spark") as store:
+        looks = []
+        for number in range(12):
+            values: dict[samples.Key, float] = {
+                ("errors_total", (("page", "/a"),)): 5.0,
+                ("errors_total", (("page", "zoo"),)): 100.0 * number,
+            }
+            looks.append(Look(PAGE, kept.now - 330 + number * 30, values))
+        samples.write(store, looks)
+    seen = kept.look(name="errors_total", reduce="sum", **{"as": "increase"})
+    assert (seen.measures["value"], seen.measures["series"]) == (1000, 2)
+    seen = kept.look(name="errors_total", labels={"exported_page": "zoo"}, **{"as": "increase"})
+    assert (seen.measures["value"], seen.measures["series"]) == (1000, 1)
+
+
 def test_several_series_need_a_reduction(kept: Kept) -> None:
     for ago in range(330, -1, -30):
         kept.put(ago, e_total__code_500=330 - ago, e_total__code_502=1)

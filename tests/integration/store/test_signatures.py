@@ -97,6 +97,20 @@ def test_withdrawn_and_signed_again(store: Store, place: Any) -> None:
     assert [one["event"] for one in ledger.read(store)][1:] == ["signed", "signature_withdrawn", "signed"]
 
 
+def test_a_signature_that_does_not_count_can_be_withdrawn_too(store: Store, place: Any) -> None:
+    """Otherwise it would count as soon as the one is withdrawn that stands before it."""
+    anybody = signoff.read_rules([OPS])
+    go(store, place.environment)
+    sign(store, place, OPS, "ann", anybody)
+    # Both signed in the same moment.
+    ledger.append(store, place.environment, "run-1", signoff.SIGNED, {"of": "hypercare", "role": OPS, "by": "bob"})
+    assert sign(store, place, OPS, "Bob", anybody, withdraw=True)[0]
+    assert not sign(store, place, OPS, "bob", anybody, withdraw=True)[0]
+    assert complete(store, place, anybody)
+    assert sign(store, place, OPS, "ann", anybody, withdraw=True)[0]
+    assert not complete(store, place, anybody)
+
+
 def test_in_a_ledger_that_was_changed_nothing_counts(store: Store, place: Any) -> None:
     go(store, place.environment)
     sign(store, place, OPS, "ann")

@@ -38,9 +38,12 @@ def test_a_criterion_is_met_by_verdicts_that_are_good_and_by_nothing_else() -> N
     assert one(slo, [verdict("S-1", "fail"), verdict("S-2", "inconclusive")])[0] == "fail"
     assert one({"checks": ["S-9"]}, [verdict("S-1")]) == ("inconclusive", "S-9 has no verdict at T+48h")
     assert one({"checks": ["S-1"]}, [verdict("S-1", "fail", required=False)])[0] == "fail"
+    both = {"checks": ["S-1"], "tags": ["canary"]}
+    assert one(both, [verdict("S-1")]) == ("inconclusive", "no verdict of T+48h carries any of canary")
+    assert one(both, [verdict("S-1"), verdict("C-1", tags=("canary",))])[0] == "pass"
 
 
-GIVEN = {0: "pass", 1: "pass", "1": "pass", 2: "fail", None: "inconclusive", "few": "inconclusive", float("nan"): "inconclusive"}
+GIVEN = {0: "pass", 1: "pass", "1": "pass", 2: "fail", -1: "inconclusive", None: "inconclusive", "few": "inconclusive", float("nan"): "inconclusive"}
 
 
 @pytest.mark.parametrize(("value", "status"), GIVEN.items())
