@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
@@ -21,8 +21,13 @@ def notice(run: Mapping[str, Any], event: str, record: Mapping[str, Any] | None 
         raise AnsibleFilterError(str(error)) from error
 
 
+def watch_news(hostvars: Mapping[str, Any], hosts: Sequence[str], round: int) -> list[dict[str, Any]]:
+    known = {host: hostvars.get(host, {}).get("hypercare_watched") for host in hosts}
+    return notices.watch_news(known, int(round))
+
+
 class FilterModule:
     """The filters of this file, by name."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        return {"notice": notice, "told_line": notices.told_line}
+        return {"notice": notice, "told_line": notices.told_line, "watch_news": watch_news}

@@ -164,6 +164,13 @@ class Stage:
         good = {"that": ["scheduler.finding == 'stale'", "scheduler.lock.holder == 'executor-1'"]}
         return Scene(replace, after=[{"ansible.builtin.assert": good}])
 
+    def watch(self) -> Scene:
+        known = self.hypercare()
+        server: Nginx = self.fixture("nginx")("server { listen 127.0.0.1:@PORT@; location / { return 200 ok; } }")
+        good = ["look.changes == []", "look.stop is none", "'W-1 ' in look.line"]
+        replace = {**known.replace, "http://127.0.0.1:3000": server.url}
+        return Scene(replace, before=known.before, after=[{"ansible.builtin.assert": {"that": good}}])
+
     def python_libraries(self) -> Scene:
         known = {"ansible.builtin.assert": {"that": f"found.python == '{sys.executable}'"}}
         return Scene({"/var/lib/golive/toolbox/bin/python": sys.executable}, defaults={"own": False}, after=[known])

@@ -34,6 +34,8 @@ LEAST_COVERED = 7 * DAY
 """Seconds that the ledger must reach back before a frequency is made of it."""
 BEFORE_CHANGE = ("preflight",)
 ROLLBACK = "rollback"
+BY_HAND = (ROLLBACK, "watch")
+"""Kinds of runs that undo a deployment that went live: a rollback by hand, and a watch that ended with an emergency stop."""
 
 
 @dataclass
@@ -184,7 +186,7 @@ def _assign(runs: Sequence[_Run]) -> None:
     for run in runs:
         if run.is_deployment:
             live = run
-        elif run.kind == ROLLBACK and live is not None and (run.changed or run.rollback_at is not None or run.rollbacks):
+        elif run.kind in BY_HAND and live is not None and (run.changed or run.rollback_at is not None or run.rollbacks):
             live.undone_by, live = run.id, None
 
 
@@ -219,7 +221,7 @@ def _restorations(entries: Sequence[Mapping[str, Any]], runs: Mapping[str, _Run]
     for run in runs.values():
         if run.is_deployment and not run.went_live and (run.rollbacks or run.rollback_at is not None):
             detected = next((at for at in (run.failed_at, run.rollback_at, run.ended) if at is not None), None)
-        elif run.kind == ROLLBACK and (run.rollbacks or run.rollback_at is not None):
+        elif run.kind in BY_HAND and (run.rollbacks or run.rollback_at is not None):
             detected = run.begun
         else:
             continue

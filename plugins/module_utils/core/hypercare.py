@@ -179,10 +179,10 @@ def find_watch(entries: Iterable[Mapping[str, Any]], run: Optional[str] = None) 
         kind, decision, at = str(data.get("kind")), str(data.get("decision")), seconds_of(entry["time"])
         if kind == "cutover" and decision == "go" and (run is None or entry["run"] == run):
             found = Watch(str(entry["run"]), str(data.get("release") or ""), at)
-        elif found is not None and kind in ("cutover", "rollback"):
+        elif found is not None and (kind in ("cutover", "rollback") or data.get("rollback")):
             interruption = Interruption(at, str(entry["run"]), kind, decision)
             found = Watch(found.run, found.release, found.start, (*found.interruptions, interruption))
-            if run is None and kind == "rollback" and (data.get("rollback") or {}).get("strategy") == "previous_release":
+            if run is None and kind in ("rollback", "watch") and (data.get("rollback") or {}).get("strategy") == "previous_release":
                 found = None
     if found is None:
         of = f"no GO of the run {run}" if run else "no GO of a cutover whose release has not been rolled back"

@@ -9,7 +9,9 @@ from typing import Any
 
 from ansible_collections.golive.cutover.plugins.module_utils.core.errors import InputError, Problem
 
-EVENTS = ("start", "go", "no_go", "rollback_begun", "rollback_ended", "checkpoint", "escalation")
+EVENTS = ("start", "go", "no_go", "rollback_begun", "rollback_ended", "checkpoint", "escalation", "page")
+TOPICAL = ("checkpoint", "escalation", "page")
+"""Events that a run has several of, each with a name."""
 MOST_REASONS = 10
 
 
@@ -24,7 +26,7 @@ def notice(run: Mapping[str, Any], event: str, record: Mapping[str, Any] | None 
     if event not in EVENTS:
         raise InputError([Problem("event", f"{event!r} is not an event; expected one of {', '.join(EVENTS)}")])
     known = record or {}
-    if event in ("checkpoint", "escalation"):
+    if event in TOPICAL:
         if not topic:
             raise InputError([Problem("topic", f"is missing: a {event} has a name")])
         subject, lines, same = _of_topic(run, event, known, topic)
@@ -33,6 +35,22 @@ def notice(run: Mapping[str, Any], event: str, record: Mapping[str, Any] | None 
     lines.append(_whence(run))
     shown = {key: run.get(key) for key in ("id", "kind", "environment", "release", "operator", "started")}
     return {"subject": subject, "text": "\n".join(line for line in lines if line), "data": {**shown, **same}, "identity": same}
+
+
+def watch_news(watched: Mapping[str, Mapping[str, Any] | None], round: int) -> list[dict[str, Any]]:
+    """What the looks of one round of the live watch have to tell, over all hosts. ``watched``: host to what it knows of its watch.
+
+    With several hosts, the topic names the host.
+    """
+    found = []
+    for host, one in watched.items():
+        if not one or int(one.get("round", -1)) != round:
+            continue
+        run = ((one.get("look") or {}).get("watch") or {}).get("run") or ""
+        for news in one.get("news") or []:
+            topic = str(news["condition"]) if len(watched) == 1 else f"{news['condition']}@{host}"
+            found.append({**news, "topic": topic, "watch": run})
+    return found
 
 
 def told_line(result: Mapping[str, Any]) -> str:
@@ -50,15 +68,18 @@ def _of_run(run: Mapping[str, Any], event: str, record: Mapping[str, Any]) -> tu
     release = str(run.get("release") or "")
     reasons = _texts(record.get("reasons"))
     if event == "start":
-        what = {"rollback": "is being rolled back", "verify": "is being looked at"}.get(
+        what = {"rollback": "is being rolled back", "verify": "is being looked at", "watch": "is being watched"}.get(
             str(run.get("kind")), f"is being cut over to {release}"
         )
         hosts = _texts(run.get("hosts"))
         return f"START: {environment} {what}", [f"Hosts: {', '.join(hosts)}" if hosts else "", _why(run)], {"release": release}
+    if event == "go" and run.get("kind") == "watch":
+        return f"GO: the watch over {environment} found nothing critical", _shown(reasons), {"decision": "go", "release": release}
     if event == "go":
         return f"GO: {environment} runs {release}", _shown(reasons), {"decision": "go", "release": release, "reasons": reasons}
     if event == "no_go":
-        what = {"rollback": "was not rolled back well", "verify": "is not as it should be"}.get(
+        known = {"rollback": "was not rolled back well", "verify": "is not as it should be", "watch": "needs somebody"}
+        what = known.get(
             str(run.get("kind")), f"does not get {release}"
         )
         return f"NO-GO: {environment} {what}", _shown(reasons), {"decision": "no_go", "release": release, "reasons": reasons}
@@ -84,8 +105,9 @@ def _of_rollback(environment: str, release: str, rollback: Mapping[str, Any]) ->
 def _of_topic(run: Mapping[str, Any], event: str, record: Mapping[str, Any], topic: str) -> tuple[str, list[str], dict[str, Any]]:
     status = str(record.get("status") or record.get("decision") or "unknown")
     reasons = _texts(record.get("reasons"))
-    word = "CHECKPOINT" if event == "checkpoint" else "ESCALATION"
-    shown = {"go": "met", "no_go": "NOT met", "pass": "met"}.get(status, status)
+    word = {"checkpoint": "CHECKPOINT", "page": "PAGE"}.get(event, "ESCALATION")
+    words = {"go": "met", "no_go": "NOT met", "pass": "met", "ok": "over", "critical": "CRITICAL", "missed": "MISSED"}
+    shown = words.get(status, status)
     # Values change with every look. What is told again is another status, or other checks that speak against it.
     same = {"topic": topic, "status": status, "about": sorted(set(_texts(record.get("about")))) or reasons}
     return f"{word} {topic} of {run.get('environment')}: {shown}", _shown(reasons), same

@@ -256,8 +256,13 @@ def run_record(
     outcomes: Mapping[str, Mapping[str, Any] | None],
     undone: Mapping[str, Mapping[str, Any] | None],
     ended: str,
+    notifications: Sequence[Mapping[str, Any]] = (),
+    dora: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The whole record of a run, as the report takes it; ``problems`` are those of closing it."""
+    """The whole record of a run, as the report takes it; ``problems`` are those of closing it.
+
+    ``notifications``: who was told what, and who could not be. ``dora``: the figures of deliveries. Neither decides anything.
+    """
     hosts: Sequence[str] = run["hosts"]
     decision = decided.get("decision", "no_go")
     reasons = list(decided.get("reasons", ["no decision was reached"]))
@@ -286,6 +291,8 @@ def run_record(
         "lost_hosts": lost_hosts(outcomes, hosts),
         "rollback": rollback,
         "problems": problems,
+        "notifications": list(notifications),
+        "dora": dict(dora) if dora else None,
     }
 
 

@@ -13,7 +13,9 @@ from ansible_collections.golive.cutover.plugins.module_utils.report import endin
 from ansible_collections.golive.cutover.plugins.module_utils.report.model import (
     STATUSES,
     Artefact,
+    Dora,
     Host,
+    Notification,
     Rollback,
     Run,
     Step,
@@ -110,6 +112,38 @@ def _rollback(run: Run, rollback: Rollback) -> dict[str, Any]:
     }
 
 
+def _notification(one: Notification) -> dict[str, Any]:
+    return {
+        "event": one.event,
+        "channel": one.channel,
+        "kind": one.kind or None,
+        "host": one.host or None,
+        "status": one.status,
+        "subject": one.subject or None,
+        "reason": one.reason or None,
+        "attempts": one.attempts,
+        "seconds": one.seconds,
+    }
+
+
+def _dora(dora: Dora) -> dict[str, Any]:
+    return {
+        "since": dora.since or None,
+        "until": dora.until or None,
+        "error": dora.error or None,
+        "figures": {
+            one.name: {
+                "value": one.value,
+                "unit": one.unit,
+                "count": one.count,
+                "reason": one.reason or None,
+                **_sorted(dict(one.more)),
+            }
+            for one in dora.figures
+        },
+    }
+
+
 def as_mapping(run: Run) -> dict[str, Any]:
     """The content of ``decision.json``. The page reports.md of the documentation describes each key."""
     end = ending.ending(run)
@@ -152,6 +186,8 @@ def as_mapping(run: Run) -> dict[str, Any]:
         "lost_hosts": sorted(run.lost_hosts),
         "rollback": _rollback(run, run.rollback) if run.rollback else None,
         "verdicts": [_verdict(verdict) for verdict in run.verdicts],
+        "notifications": [_notification(one) for one in run.notifications],
+        "dora": _dora(run.dora) if run.dora else None,
     }
 
 

@@ -128,6 +128,11 @@ def _without_rollback(run: Run, todo: tuple[str, ...]) -> Ending:
         sentence = f"{what} of the watch over {_release(run.release)} on {environment} {'passed' if passed else 'did not pass'}."
         kind, headline = (GO, "GO") if passed else (UNTOUCHED, "NO-GO")
         return Ending(kind, headline, f"{_capital(sentence)} Nothing was changed.", todo)
+    if run.kind == "watch":
+        found = "found nothing critical" if run.decision == "go" else "found what is critical, or could not measure it"
+        kind, headline = (GO, "GO") if run.decision == "go" else (UNTOUCHED, "NO-GO")
+        sentence = f"The watch over {_release(run.release)} on {environment} {found}. Nothing was changed."
+        return Ending(kind, headline, sentence, todo)
     if run.kind == "rollback":
         headline = "NOTHING TO ROLL BACK" if run.decision == "go" else "NOT ROLLED BACK"
         return Ending(GO if run.decision == "go" else UNTOUCHED, headline, f"{environment} was not changed.", todo)
@@ -179,7 +184,8 @@ def ending(run: Run) -> Ending:
         return Ending(kind, "NO-GO", sentence, after)
     if kind == ROLLED_BACK:
         checks = f" by {text.count(len(rollback.verdicts), 'check')}" if rollback.verdicts else ""
-        headline = "NO-GO" if run.kind != "rollback" else "ROLLED BACK" if release_went_back(run) else "DONE"
+        headline = "ROLLED BACK" if release_went_back(run) else "DONE"
+        headline = {"rollback": headline, "watch": "EMERGENCY STOP"}.get(run.kind, "NO-GO")
         return Ending(kind, headline, f"{_deed(run)} {took}, verified{checks}{_stays(run)}.", after)
     if kind == UNVERIFIED:
         sentence = f"{_deed(run)} {took}, but it could NOT be verified that it works{_stays(run)}."

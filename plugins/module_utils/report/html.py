@@ -17,7 +17,7 @@ from typing import Any
 from ansible_collections.golive.cutover.plugins.module_utils.core import artefacts
 from ansible_collections.golive.cutover.plugins.module_utils.core.conditions import parse_condition
 from ansible_collections.golive.cutover.plugins.module_utils.core.errors import CannotCompare
-from ansible_collections.golive.cutover.plugins.module_utils.report import ending, text
+from ansible_collections.golive.cutover.plugins.module_utils.report import ending, figures, text
 from ansible_collections.golive.cutover.plugins.module_utils.report.model import (
     LOOKS,
     Artefact,
@@ -388,6 +388,40 @@ def _rollback_checks(run: Run) -> str:
     return _checks(run.rollback.verdicts, "Checks after the rollback") if run.rollback and run.rollback.verdicts else ""
 
 
+def _notifications(run: Run) -> str:
+    """Who was told what, and who could not be: telling people decides nothing, so it comes after what does."""
+    if not run.notifications:
+        return ""
+    words = {"sent": ("pass", "told"), "already": ("skip", "knew it"), "failed": ("warn", "not told")}
+    rows = []
+    for one in run.notifications:
+        look, word = words.get(one.status, ("skip", one.status.replace("_", " ")))
+        who = one.channel if one.host in ("", "-") else f"{one.channel} ({one.host})"
+        rows.append(
+            f'<tr><td>{_pill(look, word)}</td><td>{_e(who)}</td><td class="soft">{_e(one.event.replace("_", " "))}</td>'
+            f'<td class="soft">{_e(one.reason or one.subject)}</td></tr>'
+        )
+    head = "<thead><tr><th>Result</th><th>Channel</th><th>Event</th><th>What, or why not</th></tr></thead>"
+    failed = sum(one.status == "failed" for one in run.notifications)
+    lead = f"{text.count(failed, 'message')} did not get through. That changes no decision." if failed else ""
+    table = f'<div class="card"><table class="criteria">{head}<tbody>{"".join(rows)}</tbody></table></div>'
+    return _section("Who was told", table, lead=lead)
+
+
+def _dora(run: Run) -> str:
+    if run.dora is None:
+        return ""
+    if not run.dora.figures:
+        return _section("Delivery", f'<div class="card soft">{_e(run.dora.error or "Nothing is known.")}</div>')
+    rows = "".join(
+        f'<tr><td>{_e(figures.title(one))}</td><td>{_e(figures.value(one))}</td><td class="soft">{_e(figures.note(one))}</td></tr>'
+        for one in run.dora.figures
+    )
+    head = "<thead><tr><th>Figure</th><th>Value</th><th>From</th></tr></thead>"
+    table = f'<div class="card"><table class="criteria">{head}<tbody>{rows}</tbody></table></div>'
+    return _section("Delivery", table, lead=f"The figures of DORA from the ledger, {figures.window(run.dora)}.")
+
+
 def _run_facts(run: Run) -> str:
     states: Mapping[str, str] = {
         "done": "done",
@@ -430,6 +464,8 @@ def render(run: Run) -> str:
             "" if end.loud else _rollback(run, end),
             _checks(run.verdicts, "Checks" if run.kind in LOOKS else "Checks of the release") if asked else "",
             "" if end.loud else _rollback_checks(run),
+            _notifications(run),
+            _dora(run),
             _run_facts(run),
         )
     )

@@ -24,10 +24,11 @@ ROLLBACK_CHECKS = "checks"
 """The last part of a rollback: the checks, asked when the strategy was carried out and its services were seen."""
 
 STATES = ("pending", "running", "done", "failed", "lost")
-KINDS = ("cutover", "rollback", "verify", "hypercare", "remediation")
-"""What a run does: cut over, roll back on its own, only look, look at a checkpoint of the watch, or remedy an incident."""
-LOOKS = ("verify", "hypercare")
-"""The kinds that change nothing."""
+KINDS = ("cutover", "rollback", "verify", "hypercare", "watch", "remediation")
+"""What a run does: cut over, roll back on its own, only look, look at a checkpoint of the watch, watch live, or remedy an
+incident."""
+LOOKS = ("verify", "hypercare", "watch")
+"""The kinds that change nothing, unless a watch ends with an emergency stop."""
 
 DECISIONS = ("no_go", "go")
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+-]{0,127}\Z")
@@ -170,6 +171,43 @@ class StepOverHosts:
 
 
 @dataclass(frozen=True)
+class Notification:
+    """What became of one message to one channel. ``status``: sent, already, failed or would_send."""
+
+    event: str
+    channel: str
+    status: str
+    kind: str = ""
+    host: str = ""
+    subject: str = ""
+    reason: str = ""
+    attempts: int = 0
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure of DORA. ``value`` None: there was too little to say, and ``reason`` says how little. Others in ``more``."""
+
+    name: str
+    value: float | None
+    unit: str = ""
+    count: int | None = None
+    reason: str = ""
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Dora:
+    """The figures of DORA over a window, or why there are none."""
+
+    figures: Sequence[Figure] = ()
+    since: str = ""
+    until: str = ""
+    error: str = ""
+
+
+@dataclass(frozen=True)
 class Run:
     id: str
     kind: str
@@ -189,6 +227,8 @@ class Run:
     lost_hosts: Sequence[str]
     rollback: Rollback | None
     problems: Sequence[str] = ()
+    notifications: Sequence[Notification] = ()
+    dora: Dora | None = None
 
     @property
     def verdicts(self) -> list[Verdict]:
@@ -463,6 +503,46 @@ def _each(read: _Reader, raw: Any, where: str) -> list[tuple[str, Any]]:
     return [(f"{where}[{index}]", one) for index, one in enumerate(read.items(raw, where))]
 
 
+def _read_notification(read: _Reader, raw: Any, where: str) -> Notification:
+    raw = read.mapping(raw, where)
+    attempts = read.number(raw, "attempts", where)
+    texts = {key: read.text(raw, key, where) for key in ("kind", "host", "subject", "reason")}
+    return Notification(
+        event=read.text(raw, "event", where, required=True),
+        channel=read.text(raw, "channel", where) or "-",
+        status=read.text(raw, "status", where, required=True),
+        attempts=int(attempts or 0),
+        seconds=read.number(raw, "seconds", where),
+        **texts,
+    )
+
+
+def _read_figure(read: _Reader, name: str, raw: Any, where: str) -> Figure:
+    raw = read.mapping(raw, where)
+    count = read.number(raw, "count", where)
+    known = ("value", "unit", "count", "reason")
+    return Figure(
+        name=read.name(name),
+        value=read.number(raw, "value", where),
+        unit=read.text(raw, "unit", where),
+        count=None if count is None else int(count),
+        reason=read.text(raw, "reason", where),
+        more={read.name(key): read.clean(value) for key, value in raw.items() if key not in known},
+    )
+
+
+def _read_dora(read: _Reader, raw: Any, where: str) -> Dora:
+    raw = read.mapping(raw, where)
+    window = read.mapping(raw.get("window") or {}, f"{where}.window")
+    figures = read.mapping(raw.get("figures") or {}, f"{where}.figures")
+    return Dora(
+        figures=tuple(_read_figure(read, str(name), one, f"{where}.figures.{name}") for name, one in figures.items()),
+        since=read.text(window, "since", f"{where}.window"),
+        until=read.text(window, "until", f"{where}.window"),
+        error=read.text(raw, "error", where),
+    )
+
+
 def _no_evidence(_run_id: str, _file: str) -> bytes | None:
     return None
 
@@ -508,6 +588,10 @@ def read_run(raw: Any, secrets: Iterable[str] = (), evidence: Callable[[str, str
         hosts=tuple(_read_host(read, read.name(name), one, f"run.hosts.{name}") for name, one in hosts.items()),
         lost_hosts=tuple(read.texts(raw.get("lost_hosts"), "run.lost_hosts")),
         rollback=_read_rollback(read, rollback, "run.rollback") if rollback else None,
+        notifications=tuple(
+            _read_notification(read, one, where) for where, one in _each(read, raw.get("notifications"), "run.notifications")
+        ),
+        dora=_read_dora(read, raw["dora"], "run.dora") if raw.get("dora") else None,
     )
     if read.problems:
         raise InputError(read.problems)

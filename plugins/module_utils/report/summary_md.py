@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from ansible_collections.golive.cutover.plugins.module_utils.report import ending, text
+from ansible_collections.golive.cutover.plugins.module_utils.report import ending, figures, text
 from ansible_collections.golive.cutover.plugins.module_utils.report.model import Run, Verdict, worst_first
 
 _MARKUP = re.compile(r"([\\`*_\[\]<>|~#&!])")
@@ -97,6 +97,18 @@ def render(run: Run) -> str:
         lines += [f"- {escaped(host.name)}: {escaped(host.error)}" for host in rollback.complaints]
         lines += [f"- {escaped(host)}: the rollback did not reach it" for host in ending.uncovered(run)]
         lines += ["", *_checks(rollback.verdicts)]
+    if run.notifications:
+        marks = {"sent": "✅ told", "already": "✅ knew it", "failed": "❌ not told"}
+        told = [
+            (marks.get(one.status, escaped(one.status)), one.channel, one.event, one.reason or one.subject or "-")
+            for one in run.notifications
+        ]
+        rows = [(status, escaped(channel), escaped(event), escaped(what)) for status, channel, event, what in told]
+        lines += ["### Who was told", "", *_table(("Status", "Channel", "Event", "What, or why not"), rows)]
+    if run.dora is not None:
+        said = [[escaped(of(one)) for of in (figures.title, figures.value, figures.note)] for one in run.dora.figures]
+        lines += [f"### Delivery ({escaped(figures.window(run.dora))})", ""]
+        lines += _table(("Figure", "Value", "From"), said) if said else [escaped(run.dora.error or "nothing is known"), ""]
     facts = [run.id, f"previous release {run.previous_release or '-'}", f"operator {run.operator or '-'}"]
     facts += [f"started {run.started or '-'}", f"took {text.duration(run.seconds)}"]
     lines += [f"_Run {escaped(' · '.join(facts))}_"]

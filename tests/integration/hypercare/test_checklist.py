@@ -9,15 +9,19 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
+from ansible_collections.golive.cutover.plugins.module_utils.core import closing, escalation
 from ansible_collections.golive.cutover.plugins.module_utils.core.checks import read_checks
+from ansible_collections.golive.cutover.plugins.module_utils.core.hypercare import Watch
 from ansible_collections.golive.cutover.plugins.module_utils.core.runner import run_checks
-from ansible_collections.golive.cutover.plugins.module_utils.hypercare import sampler
+from ansible_collections.golive.cutover.plugins.module_utils.hypercare import sampler, watching
 from ansible_collections.golive.cutover.plugins.module_utils.probes._page import Selector
 from ansible_collections.golive.cutover.plugins.module_utils.probes.registry import PROBES
+from tests.conftest import wait_until
 from tests.integration.demo.conftest import Spark, spark
 
 __all__ = ["spark"]
@@ -26,7 +30,8 @@ ROOT = Path(__file__).resolve().parents[3]
 
 def rendered(work: Path, collection_path: Path, **variables: Any) -> dict[str, Any]:
     """The variables of the watch, as a task of this inventory sees them."""
-    names = ("hypercare_checklist", "hypercare_objectives", "hypercare_pages", "hypercare_sampler_checks")
+    parts = "checklist objectives pages sampler_checks watch_checks escalations exit_criteria"
+    names = [f"hypercare_{part}" for part in parts.split()]
     content = "{{ {" + ", ".join(f"'{name}': {name}" for name in names) + "} | to_json }}"
     task = {"ansible.builtin.copy": {"content": content, "dest": str(work / "found.json")}}
     (work / "play.yml").write_text(json.dumps([{"hosts": "all", "gather_facts": False, "tasks": [task]}]), encoding="utf-8")
@@ -73,7 +78,7 @@ def test_the_checklist_on_the_reference_application(spark: Spark, tmp_path: Path
     seen = sampler.look(sampler.read_asked(found["hypercare_pages"], found["hypercare_sampler_checks"], PROBES), PROBES)
     assert seen.failed == {}
     known = [(name, (*labels, ("page", look.page))) for look in seen.looks for name, labels in look.values]
-    for check in found["hypercare_checklist"] + found["hypercare_objectives"]:
+    for check in found["hypercare_checklist"] + found["hypercare_objectives"] + found["hypercare_watch_checks"]:
         for name, labels in _asked_series(check["window"]) if "window" in check else ():
             assert any(Selector(name, labels).selects(key) for key in known), f"{check['id']} asks for {name} {labels}"
 
@@ -84,3 +89,22 @@ def test_every_check_of_the_watch_is_in_the_table_of_its_inventory(tmp_path: Pat
     ids = [one["id"] for key in ("hypercare_checklist", "hypercare_objectives") for one in found[key]]
     spans = {f"ESC-{number}" for number in range(1, 6)}  # "ESC-1 to ESC-5"
     assert [one for one in ids if f"`{one}`" not in readme and one not in spans] == []
+
+    # The live watch, a moment after the GO: what can be asked at once is fine, and nothing is said of a time that has not passed.
+    checks = found["hypercare_watch_checks"] + found["hypercare_objectives"] + found["hypercare_sampler_checks"]
+    table = escalation.read_escalations(found["hypercare_escalations"], [one["id"] for one in checks])
+    chosen = read_checks([one for one in checks if one["id"] in [row.check for row in table]], PROBES)
+
+    def levels() -> dict[str, Optional[str]]:
+        now = time.time()
+        looks = watching.ask(table, chosen, PROBES, Watch("run-1", "1.0.0", now - 5), now, 20)
+        return {one.check: one.level for one in looks if not one.waiting}
+
+    wait_until(lambda: levels() == {"AV-WEB": "ok", "AV-SSE": "ok", "ESC-8": "ok"}, 120, "a look at which all is fine")
+    assert [one.critical.strategy for one in table if one.critical.action == "stop"] == ["stop_scheduler", "reduce_load"]
+
+    # The exit names verdicts that the last checkpoint has.
+    wanted = closing.read_criteria(found["hypercare_exit_criteria"])
+    last = {one["id"] for one in found["hypercare_checklist"] if "T+48h" in one["tags"]} | {"HYPERCARE-LOOKS", closing.INCIDENTS}
+    last |= {one["id"] for one in found["hypercare_objectives"]}
+    assert {id for one in wanted for id in one.checks} <= last

@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Optional
 
@@ -22,6 +22,7 @@ from ansible_collections.golive.cutover.plugins.module_utils.store import ledger
 from ansible_collections.golive.cutover.plugins.module_utils.store.registry import open_store
 from ansible_collections.golive.cutover.plugins.module_utils.store.samples import Look
 from tests.conftest import Nginx
+from tests.integration.notify.conftest import HttpReceiver
 
 HOUR = 3600.0
 
@@ -83,6 +84,13 @@ def shop(nginx: Callable[[str], Nginx], tmp_path: Path, ansible_playbook: Callab
     return Shop(server.url, tmp_path, ansible_playbook)
 
 
+@pytest.fixture
+def receiver() -> Iterator[HttpReceiver]:
+    server = HttpReceiver()
+    yield server
+    server.close()
+
+
 def statuses(decision: dict[str, Any]) -> dict[str, str]:
     return {one["id"]: one["status"] for one in decision["verdicts"]}
 
@@ -102,10 +110,15 @@ def test_the_checkpoint_that_is_due_is_looked_at_recorded_and_reported(shop: Sho
     assert len(shop.looks()) == 1
 
 
-def test_a_burst_and_a_sampler_that_stopped_are_no_go(shop: Shop) -> None:
+def test_a_burst_is_no_go_and_is_told_once(shop: Shop, receiver: HttpReceiver) -> None:
     shop.live(4.5, errors=25)
-    done = shop.run()
+    hook = {"name": "hook", "kind": "webhook", "url": f"{receiver.url}/x"}
+    told: dict[str, Any] = {"notify_channels": [hook], "notify_allowed_hosts": "localhost", "hypercare_longest_gap": "1h"}
+    done = shop.run(**told)
     assert done.rc != 0
+    assert shop.run(**told).rc != 0
+    assert [one["json"]["subject"] for one in receiver.requests] == ["CHECKPOINT T+4h of shop: NOT met"]
+    assert [one["status"] for one in shop.decision()["notifications"]] == ["already"]
     assert "critical when > 20" in done.output
     assert shop.looks()[0]["decision"] == "no_go"
     assert statuses(shop.decision())["ESC-1"] == "fail"
