@@ -264,7 +264,7 @@ ONLY_NEWEST = (
         "hypercare", "monitoring", "notify", "remediate",
     )),
     *(f"tests/e2e/test_{part}.py" for part in (
-        "faults", "killed", "operators", "remediate", "secrets", "spark_ta", "websocket_migration",
+        "faults", "killed", "operators", "remediate", "secrets", "spark_ta", "watch", "websocket_migration",
     )),
 )  # fmt: skip
 

@@ -80,15 +80,15 @@ options:
     type: int
     default: 0
 attributes:
+  async:
+    support: none
+    description: A task with C(async) is refused. The line is shown by the controller when the look is done.
   check_mode:
     support: full
     description: Looks, and writes nothing.
   diff_mode:
     support: none
     description: The result says what has changed.
-  action:
-    support: full
-    description: The line is shown by the controller.
 author:
   - The golive.cutover contributors (@golive-cutover)
 seealso:
