@@ -156,3 +156,13 @@ def test_an_input_that_is_refused(ledger: Ledger) -> None:
         figures([], "yesterday", over=0, commits={"r1": "?"}, least=1)
     assert [one.where for one in caught.value.problems] == ["until", "over", "least", "commits.r1"]
     assert seconds("2025-11-01") == START.timestamp()
+
+
+def test_the_emergency_stop_of_a_live_watch_is_a_failed_deployment_that_was_restored(ledger: Ledger) -> None:
+    ledger.go(1, "r1")
+    ledger.add(1, 900, "live", "run_begun", kind="watch", release="r1")
+    ledger.add(1, 905, "live", "step_begun", name="rollback")
+    ledger.add(1, 930, "live", "run_ended", kind="watch", decision="no_go", rollback={"verified": True})
+    found = ledger.ask()
+    assert [(one["failed"], one["why"]) for one in found["deployments"]] == [(True, "rolled back by live")]
+    assert found["figures"]["time_to_restore"]["count"] == 1

@@ -98,6 +98,15 @@ def test_a_run_that_changed_something_after_the_go_is_seen() -> None:
     assert "a rollback ended in GO at" in verdict["reason"]
 
 
+def test_the_emergency_stop_of_a_live_watch_came_in_between_and_a_watch_without_one_did_not() -> None:
+    stopped = ended("live", "watch", "no_go", at=GO + HOUR, rollback={"strategy": "stop_scheduler"})
+    assert [one.run for one in find_watch([ended(), stopped]).interruptions] == ["live"]
+    assert find_watch([ended(), ended("live", "watch", at=GO + HOUR, rollback=None)]).interruptions == ()
+    gone = ended("live", "watch", "no_go", at=GO + HOUR, rollback={"strategy": "previous_release"})
+    with pytest.raises(NothingToWatch):
+        find_watch([ended(), gone])
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # Checkpoints
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.golive.cutover.plugins.module_utils.core.errors import InputError
-from ansible_collections.golive.cutover.plugins.module_utils.core.notices import notice, told_line
+from ansible_collections.golive.cutover.plugins.module_utils.core.notices import notice, told_line, watch_news
 
 RUN = {"id": "r1", "environment": "spark", "kind": "cutover", "release": "1.0.0", "operator": "ann", "reason": "v1"}
 
@@ -62,3 +62,22 @@ def test_what_became_of_a_message() -> None:
     failed = {**result, "status": "failed", "reason": "it answered 503"}
     assert told_line(failed) == "team (hooks.slack.com) was not told of go: it answered 503"
     assert told_line({**failed, "channel": "-", "host": "-"}) == "nobody was told of go: it answered 503"
+
+
+def test_conditions_of_the_live_watch() -> None:
+    run = {"id": "run-1", "kind": "watch", "environment": "shop", "release": "1.0.0", "operator": "ada"}
+    record = {"status": "critical", "reasons": ["value is 25", "Look there."], "about": ["ESC-1"]}
+    told = notice(run, "page", record, "ESC-1")
+    assert told["subject"] == "PAGE ESC-1 of shop: CRITICAL" and "- Look there." in told["text"]
+    other = notice(run, "page", {**record, "reasons": ["value is 26"]}, "ESC-1")
+    assert other["identity"] == told["identity"], "another value is no news"
+    assert notice(run, "escalation", {**record, "status": "ok"}, "ESC-1")["subject"] == "ESCALATION ESC-1 of shop: over"
+    assert notice(run, "start")["subject"] == "START: shop is being watched"
+
+
+def test_the_news_of_a_round_over_all_hosts() -> None:
+    news = [{"condition": "ESC-1", "level": "warning"}]
+    web = {"round": 2, "look": {"watch": {"run": "run-1"}}, "news": news}
+    assert [(one["topic"], one["watch"]) for one in watch_news({"web-1": web}, 2)] == [("ESC-1", "run-1")]
+    fleet = {"web-1": web, "web-2": None, "web-3": {**web, "round": 1}}
+    assert [one["topic"] for one in watch_news(fleet, 2)] == ["ESC-1@web-1"]
