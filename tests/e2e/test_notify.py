@@ -41,6 +41,9 @@ def test_the_course_of_a_cutover(stage: Stage, receiver: HttpReceiver, tmp_path:
     good = stage.run("cutover", "1.0.0", *more, **quick())
     assert good.rc == 0, good.output
     assert "nobody (localhost) was not told of go" in good.output
+    became = [(one["channel"], one["event"], one["status"]) for one in stage.decision()["notifications"]]
+    assert became == [("hook", "start", "sent"), ("hook", "go", "sent"), ("nobody", "go", "failed")]
+    assert stage.decision()["dora"]["figures"]["deployment_duration"]["count"] == 1
     assert [one["json"]["subject"] for one in receiver.requests] == [
         "START: demo is being cut over to 1.0.0",
         "GO: demo runs 1.0.0",
@@ -51,3 +54,6 @@ def test_the_course_of_a_cutover(stage: Stage, receiver: HttpReceiver, tmp_path:
     assert [one["json"]["event"] for one in receiver.requests] == ["start", "no_go", "rollback_begun", "rollback_ended"]
     assert receiver.requests[-1]["json"]["subject"] == "ROLLBACK ended: demo runs 1.0.0, verified"
     assert (stage.reports / "notifications.db").exists()
+    assert ("nobody", "rollback_ended", "failed") in [
+        (one["channel"], one["event"], one["status"]) for one in stage.decision()["notifications"]
+    ]
