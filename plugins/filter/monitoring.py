@@ -23,7 +23,7 @@ options:
     description:
       - How the system looks from Prometheus. C(environment) is required.
       - C(matchers), C(targets), C(baseline), C(hold), C(no_data_hold), C(interval), C(scrape_interval), C(labels), C(receivers),
-        C(base), C(dashboard_uid), C(dashboard_title), C(refresh) and C(span) are those of the variables of the role
+        C(base) (also as text), C(dashboard_uid), C(dashboard_title), C(refresh) and C(span) are those of the variables of the role
         C(golive.cutover.monitoring).
     type: dict
     required: true

@@ -23,10 +23,13 @@ def run_module(
     ``options`` go to AnsibleModule (``supports_check_mode``, ``required_if``, …). A refused input is also returned as
     ``problems``, a list of ``where`` and ``message``. An error may carry further results in an attribute ``result``.
 
-    ``unshown`` are parameters that the result does not repeat under ``invocation``, which Ansible shows with -vvv: those
-    that may hold a secret in another spelling than the one that ``no_log`` looks for (encoded, or as a key).
+    ``unshown`` are parameters that the result does not repeat under ``invocation``, which Ansible shows with -vvv, and for whose sake none is
+    written to the log of the host: those that may hold a secret in another spelling than the one that ``no_log`` looks for
+    (encoded, or as a key), or one that nobody has told us of.
     """
-    module = AnsibleModule(argument_spec=dict(argument_spec), **options)
+
+    # With no_log a module writes no line of its own about its parameters; the result is shown as ever.
+    module = AnsibleModule(argument_spec=dict(argument_spec), **{"no_log": bool(unshown), **options})
     shown = {name: value for name, value in module.params.items() if name not in unshown}
     extra = {"invocation": {"module_args": shown}} if unshown else {}
     try:

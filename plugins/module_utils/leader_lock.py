@@ -16,10 +16,11 @@ from dataclasses import dataclass, field
 from typing import Any, Optional
 from urllib.parse import urlsplit
 
+from ansible_collections.golive.cutover.plugins.module_utils.core import options as opt
 from ansible_collections.golive.cutover.plugins.module_utils.core import units
 from ansible_collections.golive.cutover.plugins.module_utils.core.checks import resolve_secrets
 from ansible_collections.golive.cutover.plugins.module_utils.core.errors import CutoverError, InputError, ProbeError, Problem
-from ansible_collections.golive.cutover.plugins.module_utils.core.options import read_options
+from ansible_collections.golive.cutover.plugins.module_utils.core.options import Option, read_options
 from ansible_collections.golive.cutover.plugins.module_utils.probes import _net, leader, redis
 from ansible_collections.golive.cutover.plugins.module_utils.probes.base import Context
 
@@ -45,6 +46,13 @@ redis.call('DEL', KEYS[1])
 return 'deleted'
 """
 _PROBE = leader.LeaderProbe()
+_OWN: Mapping[str, Option] = {
+    "refused": Option(
+        opt.choice("uncertain", "dead"),
+        "what it means when all addresses of an instance refuse connections: dead only where nobody else refuses in its name",
+        default="uncertain",
+    ),
+}
 
 
 class LockHeld(CutoverError):
@@ -100,9 +108,10 @@ class Look:
 
 
 def read(raw: Mapping[str, Any], secrets: Mapping[str, str]) -> dict[str, Any]:
-    """The options, which are those of the probe ``leader``. Raises InputError with every mistake."""
+    """The options, which are those of the probe ``leader`` and ``refused``. Raises InputError with every mistake."""
     problems: list[Problem] = []
-    options = read_options(resolve_secrets(raw, secrets, "leader", problems), _PROBE.options, "leader", problems)
+    known = {**_PROBE.options, **_OWN}
+    options = read_options(resolve_secrets(raw, secrets, "leader", problems), known, "leader", problems)
     if not problems:
         problems += [Problem(f"leader.{one.where}", one.message) for one in _PROBE.problems(options)]
     if not problems and options["lock"] is None:
@@ -176,22 +185,33 @@ def _add(one: Instance, name: str, this: leader.Round, options: Mapping[str, Any
     one.answers = False
     one.why = one.why or silent[0]
     addresses = [url for url in options["instances"][name].values() if url is not None]
+    # A firewall, a proxy or the service of a cluster refuses connections in the name of one that lives.
+    if options["refused"] != "dead" or options["proxy"]:
+        one.refused = False
+        return
     one.refused = one.refused and len(silent) == len(addresses) and all(_nobody_listens(url, options, context) for url in addresses)
 
 
 def _nobody_listens(url: str, options: Mapping[str, Any], context: Context) -> bool:
+    """Whether every address of a name refuses a connection, and none is silent."""
     parts = urlsplit(url)
     port = parts.port or (443 if parts.scheme == "https" else 80)
     mine = Context(
         min(context.deadline, context.clock() + options["patience"]), context.clock, context.now, context.sleep, context.stop
     )
     try:
-        _net.connect(str(parts.hostname), port, mine).close()
-    except ConnectionRefusedError:
-        return True
+        addresses = _net.resolve(str(parts.hostname), port, mine)
     except (OSError, ProbeError):
-        return False  # silence, or no way there: nobody knows who listens
-    return False
+        return False
+    for _family, address in addresses:
+        try:
+            _net.connect(str(address[0]), port, mine).close()
+        except ConnectionRefusedError:
+            continue
+        except (OSError, ProbeError):
+            return False  # silence, or no way there: nobody knows who listens
+        return False
+    return bool(addresses)
 
 
 # -- judging -----------------------------------------------------------------------------------------------------------
@@ -209,7 +229,7 @@ def judge(options: Mapping[str, Any], seen: Look, expires_within: float) -> Find
     lost = [name for name, one in seen.instances.items() if not one.answers and not one.refused]
     if lost:
         one = seen.instances[lost[0]]
-        return Finding(UNCERTAIN, f"{lost[0]} may lead: it is there and does not say whether it does ({one.why})", holder)
+        return Finding(UNCERTAIN, f"{lost[0]} may lead: it does not say whether it does ({one.why})", holder)
     if last.value is None:
         return Finding(FREE, f"nobody holds {key}, and no instance leads")
     signs = _signs_of_life(seen.sights)

@@ -24,6 +24,9 @@ options:
     description:
       - The lock and the instances, as the options of the probe C(leader) of M(golive.cutover.check).
       - C(lock) and C(hold) are needed. Look for longer than the pause between two renewals of the lock.
+      - C(refused) says what it means when all addresses of an instance refuse connections in every round. V(uncertain), the
+        default, takes it for no proof, as a firewall, a proxy or the service of a cluster refuses in the name of an instance that
+        lives. V(dead) is for addresses where only the instance itself listens, such as ports of this host.
     type: dict
     required: true
   state:

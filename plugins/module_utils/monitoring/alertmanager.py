@@ -29,8 +29,8 @@ def render(plan: Plan) -> str:
     """
     settings = plan.settings
     base = _checked(settings.base)
-    ours = f"golive-{settings.environment}-"
-    receivers = [one for one in base.get("receivers") or [] if not str(one.get("name", "")).startswith(ours)]
+    ours = _names(settings)
+    receivers = [one for one in base.get("receivers") or [] if one.get("name") not in ours]
     route = dict(base.get("route") or {"receiver": NOBODY})
     if route.get("receiver") == NOBODY and all(one.get("name") != NOBODY for one in receivers):
         receivers.append({"name": NOBODY})
@@ -79,7 +79,12 @@ def _inhibition(settings: Settings) -> dict[str, Any]:
 
 
 def _is_ours(route: Mapping[str, Any], settings: Settings) -> bool:
-    return str(route.get("receiver", "")).startswith(f"golive-{settings.environment}-")
+    return route.get("receiver") in _names(settings)
+
+
+def _names(settings: Settings) -> set[str]:
+    """The receivers that are ours: those of another environment, whose name may begin with that of this one, are not."""
+    return {receiver_name(settings.environment, severity) for severity in SEVERITIES}
 
 
 def _checked(base: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -69,6 +69,8 @@ class Signal:
     required: bool
     expression: str
     thresholds: tuple[Threshold, ...]
+    retried: float = 0.0
+    """Seconds for which the check looks again before it fails: a shorter breach is none."""
 
     def labels(self, environment: str) -> dict[str, str]:
         return {"environment": environment, "check": self.check, "measure": self.measure}

@@ -125,9 +125,8 @@ def each(kind: str, series: str, over: Optional[float]) -> Each:
     present = f"last_over_time({series}[{window}])"
     before = f"{series} offset {window}"
     if kind in ("increase", "rate", "ratio"):
-        born = (
-            f"{series} unless ({before}) unless on (job, instance) (up offset {window} == 0) and on () (count(up offset {window}))"
-        )
+        # Of a target that nobody scraped before, nobody knows since when the counter has counted.
+        born = f"{series} unless ({before}) and on (job, instance) (up offset {window} == 1)"
         if kind == "rate":
             return Each(f"({born}) / {over:g} or rate({series}[{window}])", present)
         return Each(f"{born} or increase({series}[{window}])", present)

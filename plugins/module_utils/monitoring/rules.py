@@ -65,7 +65,7 @@ def _alert(signal: Signal, one: Threshold, settings: Settings) -> dict[str, Any]
     return {
         "alert": THRESHOLD,
         "expr": one.expression,
-        **_hold(settings.hold),
+        **_hold(max(settings.hold, signal.retried)),
         "labels": {
             **_label_values({**settings.labels, **signal.labels(settings.environment)}),
             "severity": one.severity,

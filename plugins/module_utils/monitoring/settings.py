@@ -11,6 +11,7 @@ from typing import Any
 from ansible_collections.golive.cutover.plugins.module_utils.core import options as opt
 from ansible_collections.golive.cutover.plugins.module_utils.core.errors import InputError, Problem
 from ansible_collections.golive.cutover.plugins.module_utils.core.options import Option
+from ansible_collections.golive.cutover.plugins.module_utils.monitoring._yaml import load
 from ansible_collections.golive.cutover.plugins.module_utils.monitoring.model import SEVERITIES, Settings
 
 _LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*\Z")
@@ -53,6 +54,15 @@ def _mapping(value: Any) -> Mapping[str, Any]:
     return value
 
 
+def _base(value: Any) -> Any:
+    """A configuration as a mapping, or as the text that it is read from; an empty text is none."""
+    if isinstance(value, str):
+        value = load(value) or {}
+    if not isinstance(value, Mapping):
+        raise ValueError("expected a mapping")  # what it is may be a secret
+    return value
+
+
 def _receivers(value: Any) -> Mapping[str, Any]:
     strange = sorted(set(_mapping(value)) - set(SEVERITIES))
     if strange:
@@ -74,7 +84,7 @@ OPTIONS: Mapping[str, Option] = {
     "scrape_interval": Option(opt.duration, "time between two scrapes of the targets", default=15.0),
     "labels": Option(_own_labels, "further labels of every alert", default={}),
     "receivers": Option(_receivers, "severity to what Alertmanager takes as a receiver", default={}),
-    "base": Option(_mapping, "the configuration of Alertmanager that is there", default={}),
+    "base": Option(_base, "the configuration of Alertmanager that is there, as a mapping or as its text", default={}),
     "dashboard_uid": Option(opt.text, "uid of the dashboard"),
     "dashboard_title": Option(opt.text, "title of the dashboard"),
     "refresh": Option(opt.duration, "time after which the dashboard is drawn again", default=10.0),

@@ -73,7 +73,8 @@ def _signal(check: Check, measure: str, settings: Settings, untranslated: list[U
     kind = kind_of_measure(measure, check.kinds) or "any"
     if kind == "any":
         kind = next((one.kind for one in thresholds if one.kind != "count"), "any")
-    return Signal(check.id, check.title, measure, kind, check.required, expression, tuple(thresholds))
+    retried = 0.0 if check.retry is None else check.retry.window
+    return Signal(check.id, check.title, measure, kind, check.required, expression, tuple(thresholds), retried)
 
 
 def _threshold(check: Check, measure: str, column: str, condition: Condition, recorded: str, settings: Settings) -> Threshold:
@@ -207,7 +208,8 @@ def _window(check: Check, measure: str, settings: Settings) -> str:
     narrow = _narrow(pages, settings)
     guards = [pq.covered(narrow, check.options["over"], check.options["coverage"])] if narrow else []
     if narrow:
-        guards.insert(0, pq.alive(narrow, len(pages) or None))
+        # A pattern may stand for several pages, and nobody knows here for how many: then all have to be there.
+        guards.insert(0, pq.alive(narrow, None if any(page.startswith("~") for page in pages) else len(pages) or None))
     return _selected(check, measure, settings, narrow, guards, bool(narrow))
 
 

@@ -29,6 +29,7 @@ PORTS = {"starttls": 587, "tls": 465, "none": 25}
 
 _TELEGRAM_TOKEN = re.compile(r"[A-Za-z0-9_:-]+\Z")
 _HOST = re.compile(r"(\*\.)?[A-Za-z0-9]([A-Za-z0-9.:-]*[A-Za-z0-9])?\Z")
+_HOSTNAME = re.compile(r"([A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_])?\.?|[0-9a-fA-F:]*:[0-9a-fA-F:.]*)\Z")
 _ADDRESS = re.compile(r"[^@\s,;<>]+@[^@\s,;<>]+\Z")
 
 
@@ -211,8 +212,11 @@ def _url_faults(kind: str, options: Mapping[str, Any]) -> list[str]:
         return ["is not an address"]
     if parts.scheme not in ("http", "https") or not parts.hostname:
         return ["expected an address that begins with https:// and has a host"]
-    if parts.username or parts.password:
+    if "@" in parts.netloc:
         return ["holds a user or a password; give a header {secret: NAME} for it"]
+    if not _HOSTNAME.match(parts.hostname):
+        # Another library could read another host in it than the one that was allowed.
+        return ["names a host with other signs than letters, digits, '.' and '-'"]
     if parts.scheme == "http" and not is_here(parts.hostname):
         return ["expected https://; without TLS only this machine itself is told"]
     return []

@@ -132,6 +132,9 @@ def _post(channel: Channel, body: Mapping[str, Any], headers: Mapping[str, str],
                 verify=channel.options["ca"] or True,
                 stream=True,
             ) as answer:
+                after = _number(answer.headers.get("Retry-After"))
+                if answer.ok and channel.kind == "webhook":
+                    return answer.status_code, _Answer(after, "")  # taken; whatever else comes says nothing about that
                 content = b""
                 with suppress(requests.RequestException):
                     # The status is the answer; the text only explains it.
@@ -139,7 +142,6 @@ def _post(channel: Channel, body: Mapping[str, Any], headers: Mapping[str, str],
                         content += piece
                         if len(content) >= LARGEST_ANSWER or left() <= 0.01:
                             break
-                after = _number(answer.headers.get("Retry-After"))
                 return answer.status_code, _Answer(after, content[:LARGEST_ANSWER].decode("utf-8", "replace"))
         except requests.exceptions.SSLError as error:
             raise NotSent(f"the certificate of {channel.host} was refused: {_ssl_reason(error)}", again=False) from None

@@ -83,7 +83,7 @@ def persist(sender: Sender, channel: Channel, message: Message, limits: Limits, 
             reason, again, after = f"it failed with {type(error).__name__}", False, None
         if not again:
             return result("failed", reason)
-        pause_now = after if after is not None else pause
+        pause_now = max(after or 0.0, pause)
         if clock.monotonic() + pause_now >= ends:
             tried = f"{attempts} attempt{'' if attempts == 1 else 's'}"
             return result("failed", f"{reason} ({tried}; the next would be beyond the budget of {limits.budget:g} s)")

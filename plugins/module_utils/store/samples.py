@@ -190,7 +190,7 @@ def _read_page(
 
 
 def on_page(key: Key, page: str) -> Key:
-    """The series with the label of its page. A label of that name that it has itself becomes ``exported_page``, as Prometheus does it."""
+    """The series with the label of its page. One of that name of its own becomes ``exported_page``, as Prometheus does it."""
     own = [(f"exported_{name}" if name == "page" else name, value) for name, value in key[1]]
     return key[0], tuple(sorted((*own, ("page", page))))
 

@@ -177,6 +177,9 @@ def test_the_first_errors_after_a_deployment_count(evaluated: Callable[..., str]
     ]
     born = {f"born_total{{{INSTANCE}}}": "_x69 30x30"}
     assert evaluated(planned(checks), {**UP, **born}, {fires("BORN", "> 20"), fires("BORN-RATE", "> 0.05")}) == ""
+    # Of a target that nobody scraped before it is not known since when its counter has counted.
+    fresh = {f"up{{{INSTANCE}}}": "_x69 1x30", 'up{job="other", instance="b"}': "1x99", **born}
+    assert evaluated(planned(checks), fresh, set()) == ""
     returned = {f"up{{{INSTANCE}}}": "0x69 1x30", **born}
     assert evaluated(planned(checks), returned, set()) == ""
 
@@ -190,17 +193,21 @@ def test_window_and_promql(evaluated: Callable[..., str]) -> None:
             "warn": {"value": "> 5"},
             "critical": {"value": "> 100"},
         },
-        {"id": "PQL", "promql": {"url": "http://127.0.0.1:9090", "query": "sum(load) # all"}, "expect": {"value": "< 5"}},
+        {
+            "id": "PQL",
+            "promql": {"url": "http://127.0.0.1:9090", "query": "sum(load) # all", "age_of": "load"},
+            "expect": {"value": "< 5"},
+        },
         {"id": "PQL-OLD", "promql": {"url": "http://127.0.0.1:9090", "query": "stale"}, "expect": {"value": "< 5"}},
         {"id": "PQL-2", "promql": {"url": "http://127.0.0.1:9090", "query": "load", "reduce": "max"}, "critical": {"value": "> 5"}},
         {
             "id": "PQL-RANGE",
-            "promql": {"url": "http://127.0.0.1:9090", "query": "sum(load)", "over": "5m", "step": "15s"},
+            "promql": {"url": "http://127.0.0.1:9090", "query": "sum(load)", "age_of": "load", "over": "5m", "step": "15s"},
             "critical": {"max": "> 7", "min": "> 7"},
         },
         {
             "id": "PQL-SCALAR",
-            "promql": {"url": "http://127.0.0.1:9090", "query": "scalar(sum(load))"},
+            "promql": {"url": "http://127.0.0.1:9090", "query": "scalar(sum(load))", "age_of": "load"},
             "critical": {"value": "> 7"},
         },
     ]

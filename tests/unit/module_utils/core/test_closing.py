@@ -43,7 +43,10 @@ def test_a_criterion_is_met_by_verdicts_that_are_good_and_by_nothing_else() -> N
     assert one(both, [verdict("S-1"), verdict("C-1", tags=("canary",))])[0] == "pass"
 
 
-GIVEN = {0: "pass", 1: "pass", "1": "pass", 2: "fail", -1: "inconclusive", None: "inconclusive", "few": "inconclusive"}
+GIVEN: dict[Any, str] = {
+    **{0: "pass", 1: "pass", "1": "pass", 2: "fail"},
+    **dict.fromkeys((-1, None, "few", float("nan")), "inconclusive"),
+}
 
 
 @pytest.mark.parametrize(("value", "status"), [*GIVEN.items(), (float("nan"), "inconclusive")])

@@ -27,7 +27,8 @@ def problems(incident: Any, name: str = "x") -> list[str]:
         GOOD,
         {"lock": LOCK, "steps": [{"name": "lock", "release_lock": True}]},
         {**GOOD, "steps": [{"name": "s", "settings": {"lower": {"LIMIT": "10"}, "services": ["web"]}, "way_back": "raise it"}]},
-        {**GOOD, "steps": [{"name": "s", "streams": {"max_connections": 3}}, {"name": "t", "command": ["a"], "only_when": ["R-1"]}]},
+        {**GOOD, "steps": [{"name": "s", "streams": {"max_connections": 3}}]},
+        {**GOOD, "steps": [{"name": "t", "command": ["a"], "only_when": ["R-1"]}]},
     ],
 )
 def test_incidents_that_are_sound(incident: dict[str, Any]) -> None:

@@ -60,6 +60,42 @@ def test_another_environment_keeps_its_route() -> None:
     assert len(document["route"]["routes"]) == len(document["inhibit_rules"]) == 2
 
 
+@pytest.mark.parametrize("theirs", ["shop-eu", "shop-critical", "sho"])
+def test_an_environment_whose_name_begins_like_ours_keeps_its_route(theirs: str) -> None:
+    other = registry.render(registry.plan([], registry_settings(theirs, receivers={"critical": HOOK})), ["alertmanager"])
+    document = rendered(base=other["alertmanager"], receivers={"critical": HOOK})
+    assert {one["name"] for one in document["receivers"]} == {
+        "golive-nobody", f"golive-{theirs}-critical", "golive-shop-critical",
+    }  # fmt: skip
+    assert len(document["route"]["routes"]) == 2
+
+
+def test_what_others_wrote_is_written_as_they_wrote_it() -> None:
+    """In YAML 1.1 these are numbers, a flag and a time of 17 times 60."""
+    text = """
+global: {smtp_auth_password: 0123456, smtp_require_tls: true, resolve_timeout: 5m}
+route: {receiver: on, group_wait: 17:00}
+receivers:
+  - name: on
+    pushover_configs: [{user_key: 1_234, token: 0x1F, priority: 2, retry: ~}]
+"""
+    document = yaml.load(registry.render(planned(base=text), ["alertmanager"])["alertmanager"], Loader=yaml.BaseLoader)
+    assert document["global"] == {"smtp_auth_password": "0123456", "smtp_require_tls": "true", "resolve_timeout": "5m"}
+    assert document["route"]["receiver"] == document["receivers"][0]["name"] == "on"
+    assert document["route"]["group_wait"] == "17:00"
+    pushover = document["receivers"][0]["pushover_configs"][0]
+    assert (pushover["user_key"], pushover["token"], pushover["priority"]) == ("1_234", "0x1F", "2")
+    again = rendered(base=text)
+    assert again["global"]["smtp_auth_password"] == "0123456" and again["global"]["smtp_require_tls"] is True
+
+
+def test_a_base_that_cannot_be_read_is_refused_without_showing_it() -> None:
+    for text in ("route: [canary", "- canary"):
+        with pytest.raises(InputError) as caught:
+            rendered(base=text)
+        assert "canary" not in str(caught.value) and "base" in str(caught.value)
+
+
 def registry_settings(environment: str, **more: Any) -> Any:
     from ansible_collections.golive.cutover.plugins.module_utils.monitoring.settings import read_settings
 
