@@ -24,8 +24,8 @@ def run_module(
     ``problems``, a list of ``where`` and ``message``. An error may carry further results in an attribute ``result``.
 
     ``unshown`` are parameters that may hold a secret in another spelling than the one that ``no_log`` looks for (encoded, or as a
-    key), or one that nobody has told us of. The result does not repeat them under ``invocation``, which Ansible shows with -vvv, and
-    the module writes no line about its parameters to the log of the host.
+    key), or one that nobody has told us of. The result does not repeat them under ``invocation``, which Ansible shows with -vvv,
+    and the module writes no line about its parameters to the log of the host.
     """
 
     # With no_log a module writes no line of its own about its parameters; the result is shown as ever.
