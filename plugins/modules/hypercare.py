@@ -60,6 +60,12 @@ options:
     description: A longest pause between two looks of the sampler that is no gap yet. By default 2.5 pauses.
     type: str
     default: 0s
+  checklist:
+    description:
+      - With O(state=judged), whether the checkpoint has a checklist of its own.
+      - Without one, and without an objective that has enough to say, nothing is known, which is C(inconclusive).
+    type: bool
+    default: true
   exit_criteria:
     description:
       - By what a watch is closed. Needed with O(state=exit) and O(state=closed).
@@ -336,7 +342,9 @@ def hypercare(module: AnsibleModule) -> dict[str, Any]:
         if chosen is None:
             raise InputError([Problem("checkpoint", "none is due now; name the one that is meant")])
         if params["state"] == "judged":
-            result["verdicts"] = judge.judge_time(store, objectives, watch, known, chosen, now, every, entries, allowed)
+            result["verdicts"] = judge.judge_time(
+                store, objectives, watch, known, chosen, now, every, entries, allowed, params["checklist"]
+            )
             result["criteria"] = core.criteria(result["verdicts"])
             return result
         data = {
@@ -391,6 +399,7 @@ def main() -> None:
             "secrets": {"type": "dict", "default": {}, "no_log": True},
             "every": {"type": "str", "default": "30s"},
             "longest_gap": {"type": "str", "default": "0s"},
+            "checklist": {"type": "bool", "default": True},
             "run": {"type": "str"},
             "at": {"type": "float"},
             "decision": {"type": "str", "choices": ["go", "no_go"]},

@@ -23,6 +23,7 @@ from ansible_collections.golive.cutover.plugins.module_utils.core.hypercare impo
     Watch,
     record_of,
     seconds_of,
+    since_go,
     utc,
 )
 from ansible_collections.golive.cutover.plugins.module_utils.core.options import Option
@@ -92,7 +93,9 @@ def read_criteria(raw: Any, where: str = "exit_criteria") -> tuple[Criterion, ..
 
 def closed(entries: Iterable[Mapping[str, Any]], watch: Watch) -> Optional[Mapping[str, Any]]:
     """The entry that closed a watch; None while it is open."""
-    of_it = [one for one in entries if one.get("event") == CLOSED and (one.get("data") or {}).get("watch") == watch.run]
+    of_it = [
+        one for one in since_go(entries, watch) if one.get("event") == CLOSED and (one.get("data") or {}).get("watch") == watch.run
+    ]
     return of_it[-1] if of_it else None
 
 
@@ -113,7 +116,7 @@ def last_verdicts(entries: Iterable[Mapping[str, Any]], watch: Watch, last: Stat
 def judge_passed(watch: Watch, known: Sequence[State], now: float) -> dict[str, Any]:
     """Whether every checkpoint, the last one included, was looked at in its time and passed, and no run came in between."""
     bad = [f"{one.name} did not pass" for one in known if one.state == "failed"]
-    bad += [f"a {one.kind} ended at {utc(one.at)} (run {one.run})" for one in watch.interruptions]
+    bad += [one.told() for one in watch.interruptions]
     words = {"missed": "was missed", "due": "is due and was not looked at", "waiting": "has not come yet"}
     open_ones = [f"{one.name} {words[one.state]}" for one in known if one.state in words]
     passed = sum(one.state == "passed" for one in known)
@@ -134,10 +137,8 @@ def judge_incidents(entries: Iterable[Mapping[str, Any]], watch: Watch, now: flo
     """Whether the ledger knows a critical incident since the GO: a condition of the live watch that became critical, or an entry
     ``incident_detected`` that does not say that it was minor. Blocks only where a criterion names it."""
     found = []
-    for entry in entries:
+    for entry in since_go(entries, watch):
         data = entry.get("data") or {}
-        if seconds_of(entry["time"]) < watch.start - 1:
-            continue
         if entry.get("event") == ESCALATION and data.get("watch") == watch.run and data.get("level") == "critical":
             found.append(f"{data.get('condition')} was critical at {utc(seconds_of(entry['time']))}")
         elif entry.get("event") == INCIDENT and str(data.get("severity") or "").lower() not in MINOR:

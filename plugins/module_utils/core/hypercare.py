@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Any, NamedTuple, Optional
 
@@ -66,6 +66,10 @@ class NothingToWatch(CutoverError):
     """The ledger has no GO that a watch could begin with, or its release is not the current one any more."""
 
 
+NOT_ENDED = "not ended"
+"""The decision of a run that began and has not ended, or whose controller died."""
+
+
 class Interruption(NamedTuple):
     """A run that changed the environment after the GO."""
 
@@ -73,6 +77,12 @@ class Interruption(NamedTuple):
     run: str
     kind: str
     decision: str
+
+    def told(self) -> str:
+        """The interruption in words."""
+        if self.decision == NOT_ENDED:
+            return f"a {self.kind} began at {utc(self.at)}, and the ledger does not know how it ended (run {self.run})"
+        return f"a {self.kind} ended in {self.decision.replace('_', '-').upper()} at {utc(self.at)} (run {self.run})"
 
 
 @dataclass(frozen=True)
@@ -172,13 +182,18 @@ def find_watch(entries: Iterable[Mapping[str, Any]], run: Optional[str] = None) 
     Raises NothingToWatch when there is none, and when a rollback to another release came after it.
     """
     found: Optional[Watch] = None
+    begun: dict[str, Interruption] = {}
     for entry in entries:
-        if entry.get("event") != "run_ended":
-            continue
         data = entry.get("data") or {}
         kind, decision, at = str(data.get("kind")), str(data.get("decision")), seconds_of(entry["time"])
+        if entry.get("event") == "run_begun" and kind in ("cutover", "rollback"):
+            begun[str(entry["run"])] = Interruption(at, str(entry["run"]), kind, NOT_ENDED)
+        if entry.get("event") != "run_ended":
+            continue
+        begun.pop(str(entry["run"]), None)
         if kind == "cutover" and decision == "go" and (run is None or entry["run"] == run):
             found = Watch(str(entry["run"]), str(data.get("release") or ""), at)
+            begun = {}
         elif found is not None and (kind in ("cutover", "rollback") or data.get("rollback")):
             interruption = Interruption(at, str(entry["run"]), kind, decision)
             found = Watch(found.run, found.release, found.start, (*found.interruptions, interruption))
@@ -187,6 +202,19 @@ def find_watch(entries: Iterable[Mapping[str, Any]], run: Optional[str] = None) 
     if found is None:
         of = f"no GO of the run {run}" if run else "no GO of a cutover whose release has not been rolled back"
         raise NothingToWatch(f"the ledger holds {of}, so there is nothing to watch")
+    # A run that began and did not end may have changed anything, and nobody has judged what it left.
+    return replace(found, interruptions=(*found.interruptions, *begun.values()))
+
+
+def since_go(entries: Iterable[Mapping[str, Any]], watch: Watch) -> list[Mapping[str, Any]]:
+    """The entries of the ledger from the GO of a watch on, in the order written: times may go back, the order does not."""
+    found: list[Mapping[str, Any]] = []
+    for entry in entries:
+        data = entry.get("data") or {}
+        is_go = entry.get("event") == "run_ended" and data.get("kind") == "cutover" and data.get("decision") == "go"
+        if is_go and entry.get("run") == watch.run:
+            found = []
+        found.append(entry)
     return found
 
 
@@ -511,12 +539,25 @@ def judge_in_time(chosen: State, now: float) -> Optional[dict[str, Any]]:
     )
 
 
+def judge_nothing(chosen: State, now: float) -> dict[str, Any]:
+    """The verdict on a checkpoint that asks nothing of the application: a sampler that looks says nothing about what it sees."""
+    return record_of(
+        "HYPERCARE-ASKED",
+        "The checkpoint asks something of the application",
+        "inconclusive",
+        f"could not be measured, because nothing is asked at {chosen.name}: there is no checklist with this tag, "
+        "and no objective that has enough to say yet",
+        started=utc(now),
+    )
+
+
 def criteria(verdicts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The rows of the table of a checkpoint that verdicts on the time before it answer."""
     ids = {one["id"] for one in verdicts}
     rows: list[dict[str, Any]] = [
         {"name": name, "checks": [id]}
         for id, name in (
+            ("HYPERCARE-ASKED", "Something is asked of the application"),
             ("HYPERCARE-TIME", "Looked at in its time"),
             ("HYPERCARE-LOOKS", "The sampler looked all the time"),
             ("HYPERCARE-CHECKPOINTS", "Every checkpoint before passed"),
@@ -537,10 +578,7 @@ def judge_checkpoints(watch: Watch, known: Sequence[State], chosen: State) -> di
     """
     before = [one for one in known if one.due < chosen.due]
     failed = [f"{one.name} did not pass" for one in before if one.state == "failed"]
-    failed += [
-        f"a {one.kind} ended in {one.decision.replace('_', '-').upper()} at {utc(one.at)} (run {one.run})"
-        for one in watch.interruptions
-    ]
+    failed += [one.told() for one in watch.interruptions]
     missed = [f"{one.name} was missed" for one in before if one.state not in ("passed", "failed")]
     passed = sum(one.state == "passed" for one in before)
     status = "fail" if failed else "inconclusive" if missed else "pass"

@@ -22,6 +22,7 @@ from ansible_collections.golive.cutover.plugins.module_utils.store.interface imp
 
 SAMPLER_PAGE = "golive_sampler"
 """The page that the sampler writes about itself at each of its looks."""
+SAMPLER_READ = "golive_sampler_page_read"
 SAMPLER_CLOCK = "golive_sampler_clock_seconds"
 """What its steady clock said: seconds since the machine was started."""
 FIRST_LOOKS = 4
@@ -115,12 +116,22 @@ def judge_sampler(
 ) -> dict[str, Any]:
     """Whether the sampler looked all the time from start to end. Right after the GO: whether it looks."""
     start = min(start, end - FIRST_LOOKS * every)
-    window = samples.read(store, lambda key: key[0] == SAMPLER_CLOCK, start, end, page=SAMPLER_PAGE)
-    points = next(iter(window.series.values()), [])
+    window = samples.read(store, lambda key: key[0] in (SAMPLER_CLOCK, SAMPLER_READ), start, end, page=SAMPLER_PAGE)
+    points = next((points for key, points in window.series.items() if key[0] == SAMPLER_CLOCK), [])
+    unread = sorted(
+        dict(key[1])["of"]
+        for key, looks in window.series.items()
+        if key[0] == SAMPLER_READ and all(one.value in (0, None) for one in looks)
+    )
     limit = windows.GAP * every
     # A look long before the start says nothing about it.
     points = [point for point in points if point.at > start - max(limit, allowed)]
-    return hypercare.judge_looks(points, start, end, every, jumps, allowed)
+    found = hypercare.judge_looks(points, start, end, every, jumps, allowed)
+    if unread and found["status"] == "pass":
+        # Of a page that never answered there are no samples that could be missed.
+        why = f"could not be measured, because in all this time {' and '.join(unread)} could not be read once"
+        return {**found, "status": "inconclusive", "reason": why}
+    return found
 
 
 def judge_time(
@@ -133,18 +144,19 @@ def judge_time(
     every: float,
     entries: Optional[Sequence[Mapping[str, Any]]] = None,
     allowed: float = 0.0,
+    asked: bool = True,
 ) -> list[dict[str, Any]]:
     """The verdicts of a checkpoint on the time before it: the sampler, the checkpoints before, and every objective.
 
     ``entries``: the ledger. ``every``: the pause between two looks of the sampler. ``allowed``: a longest pause that is no gap.
+    ``asked``: whether the checkpoint has a checklist; without one, and without an objective that is judged, nothing is known.
 
     Before the last checkpoint, an objective for which not even one stretch of time has passed is not judged yet, and one of which
     there was too little to say does not block. At the last one everything is judged, since the GO.
     """
     refuse_others(objectives)
     start = hypercare.since(watch, known, chosen)
-    of_watch = [entry for entry in entries or () if hypercare.seconds_of(entry["time"]) >= watch.start - 1]
-    found = [judge_sampler(store, start, now, every, hypercare.ledger_jumps(of_watch), allowed)]
+    found = [judge_sampler(store, start, now, every, hypercare.ledger_jumps(hypercare.since_go(entries or (), watch)), allowed)]
     late = hypercare.judge_in_time(chosen, now)
     found += [late] if late is not None else []
     last = chosen.name == known[-1].name
@@ -161,4 +173,6 @@ def judge_time(
             # There may be more until the end, where it has to be enough.
             judged = {**judged, "required": False}
         found.append(judged)
+    if not asked and not any(hypercare.OBJECTIVE in one["tags"] and one["required"] for one in found):
+        found.append(hypercare.judge_nothing(chosen, now))
     return found

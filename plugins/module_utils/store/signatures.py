@@ -12,6 +12,9 @@ from ansible_collections.golive.cutover.plugins.module_utils.core.signoff import
 from ansible_collections.golive.cutover.plugins.module_utils.store import ledger
 from ansible_collections.golive.cutover.plugins.module_utils.store.interface import Store
 
+HYPERCARE = "hypercare"
+"""What is signed at the end of a watch."""
+
 
 class NotSigned(CutoverError):
     """A signature was refused. Carries what is signed so far."""
@@ -29,10 +32,21 @@ def newest_go(store: Store) -> str:
     raise CutoverError("the ledger knows no cutover that ended with GO, so there is nothing to sign off")
 
 
+def _since_go(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The entries of a run from its newest GO on: nobody signs a watch before it has begun, or for an earlier run of this name."""
+    for index in range(len(entries) - 1, -1, -1):
+        data = entries[index]["data"]
+        if entries[index]["event"] == "run_ended" and data.get("kind") == "cutover" and data.get("decision") == "go":
+            return entries[index:]
+    return entries
+
+
 def read(store: Store, environment: str, of: str, rules: Rules, run: str | None = None) -> dict[str, Any]:
     """What is signed, as `signoff.state` says it. The ledger is verified first: LedgerBroken when it is not what was written."""
     ledger.verify(store, environment)
     entries = ledger.read(store, run=run or newest_go(store))
+    if of == HYPERCARE:
+        entries = _since_go(entries)
     if not entries:
         raise CutoverError(f"the ledger knows no run {run}, so there is nothing to sign off")
     return signoff.state(entries, entries[0]["run"], of, rules)

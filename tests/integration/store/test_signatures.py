@@ -111,6 +111,19 @@ def test_a_signature_that_does_not_count_can_be_withdrawn_too(store: Store, plac
     assert not complete(store, place, anybody)
 
 
+def test_nobody_signs_a_watch_before_it_has_begun(store: Store, place: Any) -> None:
+    """Nor for an earlier run that had the same id."""
+    anybody = signoff.read_rules([OPS])
+    ledger.append(store, place.environment, "run-1", "run_begun", {"kind": "cutover"})
+    ledger.append(store, place.environment, "run-1", signoff.SIGNED, {"of": "hypercare", "role": OPS, "by": "ann"})
+    go(store, place.environment)
+    assert not complete(store, place, anybody)
+    sign(store, place, OPS, "ann", anybody)
+    assert complete(store, place, anybody)
+    go(store, place.environment)
+    assert not complete(store, place, anybody)
+
+
 def test_in_a_ledger_that_was_changed_nothing_counts(store: Store, place: Any) -> None:
     go(store, place.environment)
     sign(store, place, OPS, "ann")

@@ -83,7 +83,10 @@ def test_incidents_since_the_go() -> None:
     def status(*entries: dict[str, Any]) -> str:
         return str(closing.judge_incidents(entries, WATCH, NOW)["status"])
 
-    assert status(entry(closing.INCIDENT, -1, incident="old"), entry(closing.INCIDENT, 1, severity="minor")) == "pass"
+    go = entry("run_ended", 0, run="run-1", kind="cutover", decision="go")
+    assert status(entry(closing.INCIDENT, -1, incident="old"), go, entry(closing.INCIDENT, 1, severity="minor")) == "pass"
+    # The clock was put back after the GO: the order of the ledger says what came after it.
+    assert status(go, entry(closing.INCIDENT, -1, incident="redis lost")) == "fail"
     assert status(entry(closing.INCIDENT, 1, incident="redis lost")) == "fail"
     assert status(entry(closing.ESCALATION, 1, watch="run-1", condition="ESC-1", level="warning")) == "pass"
     assert status(entry(closing.ESCALATION, 1, watch="run-1", condition="ESC-1", level="critical")) == "fail"

@@ -28,6 +28,7 @@ from ansible_collections.golive.cutover.plugins.module_utils.core.hypercare impo
     looks_of,
     read_checkpoints,
     since,
+    since_go,
     states,
     stretches,
     utc,
@@ -96,6 +97,24 @@ def test_a_run_that_changed_something_after_the_go_is_seen() -> None:
     verdict = judge_checkpoints(watch, known, known[-1])
     assert verdict["status"] == "fail"
     assert "a rollback ended in GO at" in verdict["reason"]
+
+
+def test_a_cutover_that_died_may_have_changed_anything() -> None:
+    begun = {"time": utc(GO + HOUR), "run": "died", "event": "run_begun", "data": {"kind": "cutover", "release": "2.0.0"}}
+    watch = find_watch([ended(), begun])
+    assert (watch.run, [one.run for one in watch.interruptions]) == ("run-1", ["died"])
+    known = states(watch, CHECKPOINTS, [looked(one.name) for one in CHECKPOINTS[:-1]], GO + 48 * HOUR)
+    verdict = judge_checkpoints(watch, known, known[-1])
+    assert verdict["status"] == "fail" and "the ledger does not know how it ended" in verdict["reason"]
+    looking = {**begun, "data": {"kind": "hypercare"}}
+    assert find_watch([ended(), looking]).interruptions == ()
+    assert len(find_watch([ended(), begun, ended("died", decision="no_go", at=GO + 2 * HOUR)]).interruptions) == 1
+
+
+def test_what_came_after_the_go_is_known_by_the_order_of_the_ledger() -> None:
+    before = {"time": utc(GO - 5), "run": "x", "event": "a", "data": {}}
+    after = {**before, "event": "b"}  # the clock was put back
+    assert [one["event"] for one in since_go([before, ended(), after], WATCH)] == ["run_ended", "b"]
 
 
 def test_the_emergency_stop_of_a_live_watch_came_in_between_and_a_watch_without_one_did_not() -> None:
