@@ -268,7 +268,8 @@ ONLY_NEWEST = (
         "hypercare", "monitoring", "notify", "remediate",
     )),
     *(f"tests/e2e/test_{part}.py" for part in (
-        "again", "faults", "killed", "notify", "operators", "remediate", "secrets", "spark_ta", "watch", "websocket_migration",
+        "again", "byhand", "faults", "killed", "notify", "operators", "remediate", "secrets", "spark_ta", "watch",
+        "websocket_migration",
     )),
 )  # fmt: skip
 
