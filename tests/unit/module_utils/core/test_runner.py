@@ -116,8 +116,10 @@ def test_checks_of_one_lane_take_turns_and_hold_up_no_other() -> None:
         other.set()
         return seen(status=200)
 
-    probes = {"fake": FakeProbe(alone), "free": FakeProbe(free)}
-    probes["free"].name = "free"
+    class Free(FakeProbe):
+        name = "free"
+
+    probes = {"fake": FakeProbe(alone), "free": Free(free)}
     raw = [{"id": f"L{n}", "fake": {}, "lane": "streams", "expect": {"status": "== 200"}} for n in range(3)]
     raw.append({"id": "F", "free": {}, "expect": {"status": "== 200"}})
     verdicts = run_checks(read_checks(raw, probes), probes)
