@@ -624,7 +624,7 @@ class AnsibleResult:
     def why(self) -> str:
         """What a test says when a run did not end as it should: what failed and the end come first, as a long message is cut."""
         lines = self.output.splitlines()
-        fatal = [line[:2000] for line in lines if line.startswith(("fatal:", "failed:", "ERROR"))]
+        fatal = [line[:2000] for line in lines if line.startswith(("fatal:", "failed:", "ERROR", "[ERROR]"))]
         return "\n".join([f"rc={self.rc}", *fatal, *lines[-60:], "", "all of it:", *lines])
 
     def changed(self) -> int:

@@ -216,29 +216,24 @@ def _restarts_since(
     counted, of which it remembers few: they count when none of that time, or none of the container's life, can be forgotten."""
     now = context.now()
     begin = now - since
-    created = _docker.moment(raw.get("Created"))
     if started is None or started < begin:
         one.known["restarts_since"] = 0
         return
     events = list(client.events(since=begin, until=now, decode=True))
-    born = created is not None and created >= begin
-    if len(events) >= _REMEMBERED and not (born and _created(raw["Id"], events)):
+    # Of a container that was made since, the engine remembers all, if it still remembers the making.
+    made = any(_is(event, "create", raw["Id"]) for event in events)
+    if len(events) >= _REMEMBERED and not made:
         one.unknown["restarts_since"] = f"it was started since, and the engine remembers only {_REMEMBERED} events"
         return
     starts = sum(_is(event, "start", raw["Id"]) for event in events)
     if not starts:
         one.unknown["restarts_since"] = "it was started since, and the engine has forgotten how often"
         return
-    one.known["restarts_since"] = starts - (1 if born else 0)
+    one.known["restarts_since"] = starts - (1 if made else 0)
 
 
 def _is(event: Mapping[str, Any], action: str, container: str) -> bool:
     return event.get("Type") == "container" and event.get("Action") == action and event["Actor"]["ID"] == container
-
-
-def _created(container: str, events: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether the engine still remembers how the container was made, and with it all that came after."""
-    return any(_is(event, "create", container) for event in events)
 
 
 def _usage(
