@@ -10,9 +10,7 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.golive.cutover.plugins.module_utils.core import dora as core
-from ansible_collections.golive.cutover.plugins.module_utils.core import units
-from ansible_collections.golive.cutover.plugins.module_utils.core.errors import CutoverError
+# Every task that uses any filter of the collection imports this file: what only this filter needs is imported by it.
 
 
 def dora(
@@ -20,10 +18,14 @@ def dora(
     until: str,
     over: str = "30d",
     commits: Mapping[str, Any] | None = None,
-    least: int = core.LEAST,
+    least: int | None = None,
 ) -> dict[str, Any]:
+    from ansible_collections.golive.cutover.plugins.module_utils.core import dora as core
+    from ansible_collections.golive.cutover.plugins.module_utils.core import units
+    from ansible_collections.golive.cutover.plugins.module_utils.core.errors import CutoverError
+
     try:
-        return core.figures(entries, until, units.parse_duration(over), commits, least)
+        return core.figures(entries, until, units.parse_duration(over), commits, core.LEAST if least is None else least)
     except (CutoverError, ValueError) as error:
         raise AnsibleFilterError(str(error)) from error
 

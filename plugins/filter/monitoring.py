@@ -75,9 +75,7 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.golive.cutover.plugins.module_utils.core.errors import CutoverError
-from ansible_collections.golive.cutover.plugins.module_utils.monitoring import dashboard, registry, rules
-from ansible_collections.golive.cutover.plugins.module_utils.monitoring.settings import read_settings
+# Every task that uses any filter of the collection imports this file: what only this filter needs is imported by it.
 
 DEFAULT_OUTPUTS = ("rules", "alertmanager", "dashboard")
 
@@ -85,6 +83,10 @@ DEFAULT_OUTPUTS = ("rules", "alertmanager", "dashboard")
 def monitoring(
     checks: Any, settings: Mapping[str, Any], outputs: Sequence[str] = DEFAULT_OUTPUTS, tags: Sequence[str] = ()
 ) -> dict[str, Any]:
+    from ansible_collections.golive.cutover.plugins.module_utils.core.errors import CutoverError
+    from ansible_collections.golive.cutover.plugins.module_utils.monitoring import dashboard, registry, rules
+    from ansible_collections.golive.cutover.plugins.module_utils.monitoring.settings import read_settings
+
     strange = [str(one) for one in outputs if one not in registry.OUTPUTS]
     if strange:
         raise AnsibleFilterError(f"{strange[0]!r} is no output; expected {', '.join(registry.OUTPUTS)}")

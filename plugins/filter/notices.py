@@ -10,11 +10,13 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.golive.cutover.plugins.module_utils.core import notices
-from ansible_collections.golive.cutover.plugins.module_utils.core.errors import CutoverError
+# Every task that uses any filter of the collection imports this file: what only this one needs is imported by its filters.
 
 
 def notice(run: Mapping[str, Any], event: str, record: Mapping[str, Any] | None = None, topic: str = "") -> dict[str, Any]:
+    from ansible_collections.golive.cutover.plugins.module_utils.core import notices
+    from ansible_collections.golive.cutover.plugins.module_utils.core.errors import CutoverError
+
     try:
         return notices.notice(run, event, record, topic)
     except CutoverError as error:
@@ -22,12 +24,20 @@ def notice(run: Mapping[str, Any], event: str, record: Mapping[str, Any] | None 
 
 
 def watch_news(hostvars: Mapping[str, Any], hosts: Sequence[str], round: int) -> list[dict[str, Any]]:
+    from ansible_collections.golive.cutover.plugins.module_utils.core import notices
+
     known = {host: hostvars.get(host, {}).get("hypercare_watched") for host in hosts}
     return notices.watch_news(known, int(round))
+
+
+def told_line(result: Mapping[str, Any]) -> str:
+    from ansible_collections.golive.cutover.plugins.module_utils.core import notices
+
+    return notices.told_line(result)
 
 
 class FilterModule:
     """The filters of this file, by name."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        return {"notice": notice, "told_line": notices.told_line, "watch_news": watch_news}
+        return {"notice": notice, "told_line": told_line, "watch_news": watch_news}

@@ -10,11 +10,13 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.golive.cutover.plugins.module_utils.core import rollback_plan
+# Every task that uses any filter of the collection imports this file: what only this filter needs is imported by it.
 
 
 def plan(known: Mapping[str, Any], candidate: str = "", to: str = "", before: str = "") -> dict[str, Any]:
     """What is given up and where to go, from the result of the module release."""
+    from ansible_collections.golive.cutover.plugins.module_utils.core import rollback_plan
+
     try:
         return rollback_plan.plan(known, candidate or None, to or None, before or None)
     except (KeyError, TypeError) as error:

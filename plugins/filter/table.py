@@ -51,10 +51,12 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.golive.cutover.plugins.module_utils.report.table import table as render
+# Every task that uses any filter of the collection imports this file: what only this filter needs is imported by it.
 
 
 def table(records: Any, columns: Sequence[str] | None = None, titles: Mapping[str, str] | None = None) -> str:
+    from ansible_collections.golive.cutover.plugins.module_utils.report.table import table as render
+
     rows = list(records) if isinstance(records, (list, tuple)) else None
     if rows is None or not all(isinstance(row, Mapping) for row in rows):
         raise AnsibleFilterError(f"table expects a list of mappings, got {type(records).__name__}")

@@ -19,6 +19,7 @@ description:
     it as O(anchor).
 extends_documentation_fragment:
   - golive.cutover.store
+  - golive.cutover.fenced
 options:
   state:
     description:
@@ -77,6 +78,22 @@ EXAMPLES = r"""
       release: 1.0.0
   register: written
 
+- name: Take the lock
+  golive.cutover.lock:
+    store: sqlite:///var/lib/golive/golive.db
+    environment: spark-ta
+    run: 20251121T030000Z-7f3a
+  register: lock
+
+- name: Record a step only while the lock is ours, and hold it for another quarter of an hour
+  golive.cutover.ledger:
+    store: sqlite:///var/lib/golive/golive.db
+    environment: spark-ta
+    run: 20251121T030000Z-7f3a
+    token: "{{ lock.token }}"
+    lease: 15m
+    event: deploy.ended
+
 - name: What happened in this run?
   golive.cutover.ledger:
     store: sqlite:///var/lib/golive/golive.db
@@ -125,7 +142,11 @@ from typing import TYPE_CHECKING, Any
 
 from ansible_collections.golive.cutover.plugins.module_utils.ansible_glue import run_module
 from ansible_collections.golive.cutover.plugins.module_utils.store import ledger as ledgers
-from ansible_collections.golive.cutover.plugins.module_utils.store.arguments import STORE_ARGUMENTS, open_from
+from ansible_collections.golive.cutover.plugins.module_utils.store.arguments import (
+    FENCE_ARGUMENTS,
+    STORE_ARGUMENTS,
+    open_fenced,
+)
 
 if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
@@ -133,7 +154,7 @@ if TYPE_CHECKING:
 
 def ledger(module: AnsibleModule) -> dict[str, Any]:
     params = module.params
-    with open_from(params, module.no_log_values.add) as store:
+    with open_fenced(params, module.no_log_values.add) as store:
         if params["state"] == "read":
             entries = ledgers.read(store, params["run"], params["event"], params["last"], params["since"])
             return {"changed": False, "entries": entries}
@@ -155,6 +176,7 @@ def main() -> None:
     run_module(
         {
             **STORE_ARGUMENTS,
+            **FENCE_ARGUMENTS,
             "state": {"type": "str", "choices": ["appended", "read", "verified"], "default": "appended"},
             "run": {"type": "str"},
             "event": {"type": "str"},
@@ -166,6 +188,7 @@ def main() -> None:
         },
         ledger,
         required_if=[("state", "appended", ("run", "event"))],
+        required_by={"token": ("run",)},
         supports_check_mode=True,
     )
 

@@ -17,6 +17,7 @@ description:
   - A step that is not allowed is refused with a message, such as accepting a release that does not run.
 extends_documentation_fragment:
   - golive.cutover.store
+  - golive.cutover.fenced
 options:
   state:
     description:
@@ -125,7 +126,11 @@ from typing import TYPE_CHECKING, Any
 from ansible_collections.golive.cutover.plugins.module_utils.ansible_glue import run_module
 from ansible_collections.golive.cutover.plugins.module_utils.core.errors import InputError, Problem
 from ansible_collections.golive.cutover.plugins.module_utils.store import releases
-from ansible_collections.golive.cutover.plugins.module_utils.store.arguments import STORE_ARGUMENTS, open_from
+from ansible_collections.golive.cutover.plugins.module_utils.store.arguments import (
+    FENCE_ARGUMENTS,
+    STORE_ARGUMENTS,
+    open_fenced,
+)
 
 if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
@@ -137,7 +142,7 @@ def release(module: AnsibleModule) -> dict[str, Any]:
     takes_details = params["state"] in ("staged", "deployed")
     if details and not takes_details:
         raise InputError(Problem(key, f"has no meaning with state: {params['state']}") for key in details)
-    with open_from(params, module.no_log_values.add) as store:
+    with open_fenced(params, module.no_log_values.add) as store:
         if params["state"] == "read":
             return {"changed": False, **releases.read(store, params["id"])}
         step: Any = {
@@ -167,6 +172,7 @@ def main() -> None:
     run_module(
         {
             **STORE_ARGUMENTS,
+            **FENCE_ARGUMENTS,
             "state": {
                 "type": "str",
                 "choices": ["staged", "deployed", "accepted", "rejected", "forgotten", "read"],
@@ -180,6 +186,7 @@ def main() -> None:
         },
         release,
         required_if=[("state", state, ("id", "run")) for state in ("staged", "deployed", "accepted", "rejected", "forgotten")],
+        required_by={"token": ("run",)},
         supports_check_mode=True,
     )
 

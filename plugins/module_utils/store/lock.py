@@ -118,7 +118,7 @@ def renew(store: Store, token: int, run: str, lease: float, dry: bool = False) -
         raise InputError([Problem("lease", "a renewal needs a lease above 0; a manual lock needs no renewal")])
 
     def decide(snapshot: Snapshot) -> Change[dict[str, Any]]:
-        record = _owned(snapshot, token, run, "renew", dry)
+        record = owned(snapshot, token, run, "renew", dry)
         if record["until"] is None:
             return Change(_result(record, snapshot.now, changed=False))
         renewed = {**record, "until": max(record["until"], snapshot.now + lease)}
@@ -137,7 +137,7 @@ def release(store: Store, token: int, run: str, dry: bool = False) -> dict[str, 
         record = snapshot.records.get(RECORD)
         if record is not None and not record.get("run") and record.get("token") == token:
             return Change({**_result(record, snapshot.now, changed=False), "released_from": None})
-        return _free(_owned(snapshot, token, run, "release", dry), snapshot)
+        return _free(owned(snapshot, token, run, "release", dry), snapshot)
 
     return _step(store, dry)([RECORD], decide)
 
@@ -236,7 +236,8 @@ def _takeover(record: Record, claim: Claim, now: float) -> str:
     raise LockHeld(f"{describe(record, now)}. {proceed} (it asks for the run {record['run']}).", show(record, now))
 
 
-def _owned(snapshot: Snapshot, token: int, run: str, what: str, dry: bool) -> dict[str, Any]:
+def owned(snapshot: Snapshot, token: int, run: str, what: str, dry: bool) -> dict[str, Any]:
+    """The record of the lock, when this run holds it with this token. Raises LockLost, which says what it was needed for."""
     record = snapshot.records.get(RECORD) or {}
     if record.get("run") == run and record.get("token") == token:
         return dict(record)

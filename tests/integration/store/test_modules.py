@@ -214,3 +214,20 @@ def test_a_manual_lock_outlives_its_controller(tasks: Tasks) -> None:
     assert taken["changed"]
     (refused,) = tasks(step("lock", run="run-2", wait="1m"))
     assert refused["failed"] and refused["holder"]["manual"] and "by hand" in refused["msg"]
+
+
+def test_the_ledger_and_the_releases_are_written_under_the_lock(tasks: Tasks) -> None:
+    entry = {"run": "run-1", "event": "step_begun"}
+    _taken, written, staged, _released, late, bad, alone = tasks(
+        step("lock", run="run-1", lease="10m"),
+        step("ledger", token="{{ r0.token }}", lease="20m", **entry),
+        step("release", state="staged", id="1.0.0", run="run-1", token="{{ r0.token }}"),
+        step("lock", state="released", run="run-1", token="{{ r0.token }}"),
+        step("ledger", token="{{ r0.token }}", **entry),
+        step("ledger", token="{{ r0.token }}", lease="soon", **entry),
+        step("ledger", lease="10m", **entry),
+    )
+    assert written["entry"]["seq"] == 1 and not staged["failed"]
+    assert late["failed"] and "nobody holds it" in late["msg"]
+    assert bad["failed"] and "lease" in bad["msg"]
+    assert alone["failed"] and "without a token" in alone["msg"]
