@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import os
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import debs
@@ -62,6 +64,34 @@ def test_a_stage_that_cannot_run_is_a_failure_and_the_others_still_run(
 
     code, line = _close(monkeypatch, capsys, one=broken, two=lambda: suite.Tally(3, 0))
     assert (code, line) == (1, "3 passed, 1 failed")
+
+
+def test_lanes_run_side_by_side_and_the_rest_after_them(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    meeting = threading.Barrier(2, timeout=20)
+    order: list[str] = []
+
+    def stage(name: str, meet: bool = False) -> Callable[[], suite.Tally]:
+        def run() -> suite.Tally:
+            if meet:
+                meeting.wait()
+            order.append(name)
+            return suite.Tally(1, 0)
+
+        return run
+
+    monkeypatch.setattr(suite, "virtual_environment", lambda *_names: None)
+    monkeypatch.setattr(suite, "SIDE_BY_SIDE", (("lint", "sanity"), ("molecule",)))
+    stages = {
+        "lint": stage("lint", meet=True),
+        "newest": stage("newest"),
+        "molecule": stage("molecule", meet=True),
+        "sanity": stage("sanity"),
+    }
+    code, line = _close(monkeypatch, capsys, **stages)
+    assert (code, line) == (0, "4 passed, 0 failed")
+    assert order[-1] == "newest" and order.index("lint") < order.index("sanity")
 
 
 def test_running_nothing_is_not_a_success(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
