@@ -29,7 +29,7 @@ if __name__ == "__main__":
     sys.path[0] = str(ROOT)
     sys.path.insert(1, str(ROOT / ".cache" / "collections"))
 
-from tests.bench import cutover_runs, figures, held_streams, http_checks, load_tools, metrics_page
+from tests.bench import cutover_runs, figures, held_streams, http_checks, load_tools, metrics_page, mixed_checks
 from tests.bench.figures import Measured, NotMeasured
 
 
@@ -44,6 +44,7 @@ class Measurement:
 
 MEASUREMENTS: Mapping[str, Measurement] = {
     "http_checks": Measurement(http_checks.TITLE, http_checks.measure, 5),
+    "mixed_checks": Measurement(mixed_checks.TITLE, mixed_checks.measure, 3),
     "metrics_page": Measurement(metrics_page.TITLE, metrics_page.measure, 3),
     "cutover": Measurement(cutover_runs.TITLE, cutover_runs.measure, 3),
     "sse_streams": Measurement(held_streams.TITLE, held_streams.measure, 3),
