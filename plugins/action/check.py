@@ -11,6 +11,7 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.golive.cutover.plugins.module_utils.core import artefacts
+from ansible_collections.golive.cutover.plugins.module_utils.probes._stored import with_host
 from ansible_collections.golive.cutover.plugins.module_utils.report import evidence
 from ansible_collections.golive.cutover.plugins.module_utils.report.scrub import scrubber
 
@@ -23,6 +24,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         result: dict[str, Any] = super().run(tmp, task_vars)
         variables = task_vars or {}
         arguments = dict(self._task.args)
+        host = str(variables.get("inventory_hostname") or "")
+        if isinstance(arguments.get("checks"), list):
+            # Where hosts share a store, samples are those of the host that looks.
+            arguments["checks"] = with_host(arguments["checks"], host)
         result.update(self._execute_module(module_name="golive.cutover.check", module_args=arguments, task_vars=variables))
         handed = result.pop("artefacts", None) or []
         verdicts = [one for one in result.get("verdicts") or [] if isinstance(one, dict)]
@@ -30,8 +35,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         for verdict in verdicts:
             verdict.pop("artefacts", None)
         if handed:
-            host = str(variables.get("inventory_hostname") or "host")
-            self._keep(handed, verdicts, host, arguments, result)
+            self._keep(handed, verdicts, host or "host", arguments, result)
         return result
 
     def _keep(

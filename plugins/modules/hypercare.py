@@ -60,6 +60,13 @@ options:
     description: A longest pause between two looks of the sampler that is no gap yet. By default 2.5 pauses.
     type: str
     default: 0s
+  host:
+    description:
+      - Whose samples are judged, and whose checkpoints are read and written, in a store that hosts share.
+      - Needed there (C(redis:), C(rediss:)), because one host must not stand for another.
+      - A store of one host (C(sqlite:)) needs none.
+    type: str
+    default: ""
   checklist:
     description:
       - With O(state=judged), whether the checkpoint has a checklist of its own.
@@ -230,6 +237,7 @@ from ansible_collections.golive.cutover.plugins.module_utils.core import hyperca
 from ansible_collections.golive.cutover.plugins.module_utils.core.checks import read_checks
 from ansible_collections.golive.cutover.plugins.module_utils.core.errors import CutoverError, InputError, Problem
 from ansible_collections.golive.cutover.plugins.module_utils.hypercare import judge
+from ansible_collections.golive.cutover.plugins.module_utils.probes._stored import whose, with_host
 from ansible_collections.golive.cutover.plugins.module_utils.probes.registry import PROBES
 from ansible_collections.golive.cutover.plugins.module_utils.store import ledger, signatures
 from ansible_collections.golive.cutover.plugins.module_utils.store.arguments import STORE_ARGUMENTS, open_from
@@ -256,6 +264,14 @@ def _duration(params: dict[str, Any], key: str) -> float:
         return units.parse_duration(params[key])
     except ValueError as error:
         raise InputError([Problem(key, str(error))]) from error
+
+
+def _host(params: dict[str, Any]) -> str:
+    """The host that is watched where hosts share a store; none in a store of one host."""
+    try:
+        return whose(params["store"], params["host"])
+    except ValueError as error:
+        raise InputError([Problem("host", str(error))]) from error
 
 
 class NotClosed(CutoverError):
@@ -298,7 +314,7 @@ def _exit(
         closing.judge_signatures(signed, now),
         closing.judge_incidents(entries, watch, now),
     ]
-    last = closing.last_verdicts(entries, watch, known[-1])
+    last = closing.last_verdicts(entries, watch, known[-1], _host(params) or None)
     return verdicts + closing.judge_criteria(wanted, [*last, *verdicts], params["given"], known[-1].name, now)
 
 
@@ -311,7 +327,8 @@ def hypercare(module: AnsibleModule) -> dict[str, Any]:
     params = module.params
     every, allowed = _duration(params, "every"), _duration(params, "longest_gap")
     checkpoints = core.read_checkpoints(params["checkpoints"]) if params["checkpoints"] is not None else core.CHECKPOINTS
-    objectives = read_checks(params["objectives"], PROBES, params["secrets"])
+    host = _host(params)
+    objectives = read_checks(with_host(params["objectives"], host), PROBES, params["secrets"])
     judge.refuse_others(objectives)
     with open_from(params, module.no_log_values.add) as store:
         entries = ledger.read(store)
@@ -320,8 +337,8 @@ def hypercare(module: AnsibleModule) -> dict[str, Any]:
         if watch.start > now + core.JUMP:
             raise core.NothingToWatch(f"the GO is at {core.utc(watch.start)}, which is in the future: the clock was put back")
         at = now if params["at"] is None else params["at"]
-        known = core.states(watch, checkpoints, core.looks_of(entries, watch), now)
-        shut = closing.closed(entries, watch)
+        known = core.states(watch, checkpoints, core.looks_of(entries, watch, host or None), now)
+        shut = closing.closed(entries, watch, host or None)
         leaving = params["state"] in ("exit", "closed")
         chosen = None if leaving or (shut and not params["checkpoint"]) else core.choose(known, at, params["checkpoint"])
         result: dict[str, Any] = {
@@ -343,12 +360,13 @@ def hypercare(module: AnsibleModule) -> dict[str, Any]:
             raise InputError([Problem("checkpoint", "none is due now; name the one that is meant")])
         if params["state"] == "judged":
             result["verdicts"] = judge.judge_time(
-                store, objectives, watch, known, chosen, now, every, entries, allowed, params["checklist"]
+                store, objectives, watch, known, chosen, now, every, entries, allowed, params["checklist"], host
             )
             result["criteria"] = core.criteria(result["verdicts"])
             return result
         data = {
             "watch": watch.run,
+            "host": params["host"],
             "release": watch.release,
             "checkpoint": chosen.name,
             "at": at,
@@ -368,6 +386,7 @@ def _close(module: AnsibleModule, store: Store, watch: core.Watch, result: dict[
         raise NotClosed(f"the watch over {watch.release or watch.run} is not closed: {'; '.join(missing)}", result)
     data = {
         "watch": watch.run,
+        "host": params["host"],
         "release": watch.release,
         "given": params["given"],
         "reasons": [f"{one['title']}: {one['reason']}" for one in result["verdicts"]],
@@ -399,6 +418,7 @@ def main() -> None:
             "secrets": {"type": "dict", "default": {}, "no_log": True},
             "every": {"type": "str", "default": "30s"},
             "longest_gap": {"type": "str", "default": "0s"},
+            "host": {"type": "str", "default": ""},
             "checklist": {"type": "bool", "default": True},
             "run": {"type": "str"},
             "at": {"type": "float"},

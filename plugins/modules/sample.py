@@ -35,6 +35,13 @@ options:
     description: "Values for C({secret: NAME}) in O(pages) and O(checks)."
     type: dict
     default: {}
+  host:
+    description:
+      - Whose samples they are, in a store that hosts share.
+      - Needed there (C(redis:), C(rediss:)), because the same address is another page on each host.
+      - A store of one host (C(sqlite:)) needs none.
+    type: str
+    default: ""
   keep:
     description: How long samples are kept from now on, with its unit; 15 minutes to 31 days. Otherwise that stays as it is.
     type: str
@@ -100,6 +107,7 @@ from ansible_collections.golive.cutover.plugins.module_utils.ansible_glue import
 from ansible_collections.golive.cutover.plugins.module_utils.core import units
 from ansible_collections.golive.cutover.plugins.module_utils.core.errors import InputError, Problem
 from ansible_collections.golive.cutover.plugins.module_utils.hypercare import sampler
+from ansible_collections.golive.cutover.plugins.module_utils.probes._stored import whose
 from ansible_collections.golive.cutover.plugins.module_utils.probes.registry import PROBES
 from ansible_collections.golive.cutover.plugins.module_utils.store.arguments import STORE_ARGUMENTS, open_from
 
@@ -113,6 +121,10 @@ def sample(module: AnsibleModule) -> dict[str, Any]:
         keep = units.parse_duration(params["keep"]) if params["keep"] else None
     except ValueError as error:
         raise InputError([Problem("keep", str(error))]) from error
+    try:
+        host = whose(params["store"], params["host"])
+    except ValueError as error:
+        raise InputError([Problem("host", str(error))]) from error
     asked = sampler.read_asked(params["pages"], params["checks"], PROBES, params["secrets"])
     with open_from(params, module.no_log_values.add) as store:
         seen = sampler.look(asked, PROBES)
@@ -121,7 +133,7 @@ def sample(module: AnsibleModule) -> dict[str, Any]:
         if module.check_mode:
             result.update(looks=len(seen.looks), refused=0, left_out=0)
         else:
-            result.update(sampler.write(store, seen, keep)._asdict())
+            result.update(sampler.write(store, seen, keep, host)._asdict())
     if asked.pages and len(seen.failed) == len(asked.pages) and not asked.checks:
         result["failed_message"] = "no page could be read: " + "; ".join(f"{page}: {why}" for page, why in seen.failed.items())
     return result
@@ -134,6 +146,7 @@ def main() -> None:
             "pages": {"type": "list", "elements": "dict", "default": []},
             "checks": {"type": "list", "elements": "dict", "default": []},
             "secrets": {"type": "dict", "default": {}, "no_log": True},
+            "host": {"type": "str", "default": ""},
             "keep": {"type": "str"},
         },
         sample,

@@ -33,6 +33,13 @@ options:
   store:
     description: Address of the store. A password of Redis stands in a file that the address names, C(?password_file=…).
     type: str
+  host:
+    description:
+      - Whose samples they are, in a store that hosts share.
+      - Needed there (C(redis:), C(rediss:)), because the same address is another page on each host.
+      - A store of one host (C(sqlite:)) needs none.
+    type: str
+    default: ""
   every:
     description: Pause between two looks, with its unit.
     type: str
@@ -169,6 +176,7 @@ def main() -> None:
             "directory": {"type": "path", "required": True},
             "environment": {"type": "str", "required": True},
             "store": {"type": "str"},
+            "host": {"type": "str", "default": ""},
             "every": {"type": "str", "default": "30s"},
             "keep": {"type": "str", "default": "50h"},
             "pages": {"type": "list", "elements": "dict", "default": []},

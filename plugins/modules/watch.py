@@ -182,6 +182,7 @@ from ansible_collections.golive.cutover.plugins.module_utils.core import hyperca
 from ansible_collections.golive.cutover.plugins.module_utils.core.checks import read_checks
 from ansible_collections.golive.cutover.plugins.module_utils.core.errors import InputError, Problem
 from ansible_collections.golive.cutover.plugins.module_utils.hypercare import watching
+from ansible_collections.golive.cutover.plugins.module_utils.probes._stored import with_host
 from ansible_collections.golive.cutover.plugins.module_utils.probes.registry import PROBES
 from ansible_collections.golive.cutover.plugins.module_utils.store import ledger
 from ansible_collections.golive.cutover.plugins.module_utils.store.arguments import STORE_ARGUMENTS, open_from
@@ -213,7 +214,7 @@ def watch(module: AnsibleModule) -> dict[str, Any]:
     # What the table does not name may be about something that this look has no values for.
     chosen = [one for one in params["checks"] if one.get("id") in named]
     table = escalation.read_escalations(params["escalations"], [str(one.get("id")) for one in params["checks"]])
-    checks = read_checks(chosen, PROBES, secrets)
+    checks = read_checks(with_host(chosen, params["host"]), PROBES, secrets)
     if params["until"] is not None:
         time.sleep(min(max(params["until"] - time.time(), 0.0), every))
     with open_from(params, module.no_log_values.add) as store:

@@ -21,6 +21,7 @@ from ansible_collections.golive.cutover.plugins.module_utils.core.hypercare impo
     EVENT,
     State,
     Watch,
+    is_of,
     record_of,
     seconds_of,
     since_go,
@@ -91,22 +92,22 @@ def read_criteria(raw: Any, where: str = "exit_criteria") -> tuple[Criterion, ..
     return tuple(found)
 
 
-def closed(entries: Iterable[Mapping[str, Any]], watch: Watch) -> Optional[Mapping[str, Any]]:
-    """The entry that closed a watch; None while it is open."""
-    of_it = [
-        one for one in since_go(entries, watch) if one.get("event") == CLOSED and (one.get("data") or {}).get("watch") == watch.run
-    ]
+def closed(entries: Iterable[Mapping[str, Any]], watch: Watch, host: Optional[str] = None) -> Optional[Mapping[str, Any]]:
+    """The entry that closed a watch, over ``host`` where hosts share a ledger; None while it is open."""
+    of_it = [one for one in since_go(entries, watch) if is_of(one, CLOSED, watch, host)]
     return of_it[-1] if of_it else None
 
 
-def last_verdicts(entries: Iterable[Mapping[str, Any]], watch: Watch, last: State) -> list[Mapping[str, Any]]:
+def last_verdicts(
+    entries: Iterable[Mapping[str, Any]], watch: Watch, last: State, host: Optional[str] = None
+) -> list[Mapping[str, Any]]:
     """The verdicts of the last checkpoint, as its look that counts has recorded them: none when there is no such look."""
     found: list[Mapping[str, Any]] = []
     if last.look is None:
         return found
     for entry in entries:
         data = entry.get("data") or {}
-        if entry.get("event") != EVENT or data.get("watch") != watch.run or data.get("checkpoint") != last.name:
+        if not is_of(entry, EVENT, watch, host) or data.get("checkpoint") != last.name:
             continue
         if str(entry.get("run")) == last.look.run:
             found = [one for one in data.get("verdicts") or [] if isinstance(one, Mapping)]

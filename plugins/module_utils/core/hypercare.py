@@ -218,12 +218,19 @@ def since_go(entries: Iterable[Mapping[str, Any]], watch: Watch) -> list[Mapping
     return found
 
 
-def looks_of(entries: Iterable[Mapping[str, Any]], watch: Watch) -> list[Look]:
-    """Every checkpoint of a watch that was looked at, in the order written."""
+def is_of(entry: Mapping[str, Any], event: str, watch: Watch, host: Optional[str] = None) -> bool:
+    """Whether an entry of the ledger is an event of a watch; in a ledger that hosts share, of the watch over ``host``."""
+    data = entry.get("data") or {}
+    return entry.get("event") == event and data.get("watch") == watch.run and host in (None, data.get("host"))
+
+
+def looks_of(entries: Iterable[Mapping[str, Any]], watch: Watch, host: Optional[str] = None) -> list[Look]:
+    """Every checkpoint of a watch that was looked at, in the order written. ``host``: by a look at this one, where hosts share a
+    ledger."""
     found = []
     for entry in entries:
         data = entry.get("data") or {}
-        if entry.get("event") == EVENT and data.get("watch") == watch.run:
+        if is_of(entry, EVENT, watch, host):
             at = data.get("at")
             began = float(at) if isinstance(at, (int, float)) and math.isfinite(at) else seconds_of(entry["time"])
             found.append(Look(str(data.get("checkpoint")), began, str(data.get("decision")), str(entry.get("run"))))

@@ -112,11 +112,11 @@ def judge_objective(check: Check, start: float, end: float) -> dict[str, Any]:
 
 
 def judge_sampler(
-    store: Store, start: float, end: float, every: float, jumps: Sequence[Jump] = (), allowed: float = 0.0
+    store: Store, start: float, end: float, every: float, jumps: Sequence[Jump] = (), allowed: float = 0.0, host: str = ""
 ) -> dict[str, Any]:
     """Whether the sampler looked all the time from start to end. Right after the GO: whether it looks."""
     start = min(start, end - FIRST_LOOKS * every)
-    window = samples.read(store, lambda key: key[0] in (SAMPLER_CLOCK, SAMPLER_READ), start, end, page=SAMPLER_PAGE)
+    window = samples.read(store, lambda key: key[0] in (SAMPLER_CLOCK, SAMPLER_READ), start, end, page=SAMPLER_PAGE, host=host)
     points = next((points for key, points in window.series.items() if key[0] == SAMPLER_CLOCK), [])
     unread = sorted(
         dict(key[1])["of"]
@@ -145,10 +145,12 @@ def judge_time(
     entries: Optional[Sequence[Mapping[str, Any]]] = None,
     allowed: float = 0.0,
     asked: bool = True,
+    host: str = "",
 ) -> list[dict[str, Any]]:
     """The verdicts of a checkpoint on the time before it: the sampler, the checkpoints before, and every objective.
 
     ``entries``: the ledger. ``every``: the pause between two looks of the sampler. ``allowed``: a longest pause that is no gap.
+    ``host``: whose samples are judged, in a store that hosts share.
     ``asked``: whether the checkpoint has a checklist; without one, and without an objective that is judged, nothing is known.
 
     Before the last checkpoint, an objective for which not even one stretch of time has passed is not judged yet, and one of which
@@ -156,7 +158,8 @@ def judge_time(
     """
     refuse_others(objectives)
     start = hypercare.since(watch, known, chosen)
-    found = [judge_sampler(store, start, now, every, hypercare.ledger_jumps(hypercare.since_go(entries or (), watch)), allowed)]
+    jumps = hypercare.ledger_jumps(hypercare.since_go(entries or (), watch))
+    found = [judge_sampler(store, start, now, every, jumps, allowed, host)]
     late = hypercare.judge_in_time(chosen, now)
     found += [late] if late is not None else []
     last = chosen.name == known[-1].name

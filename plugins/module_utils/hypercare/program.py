@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Optional
 if TYPE_CHECKING:
     from ansible_collections.golive.cutover.plugins.module_utils.hypercare.sampler import Asked, Seen
 
-SETTINGS = ("store", "environment", "every", "keep", "pages", "checks", "secrets")
+SETTINGS = ("store", "environment", "host", "every", "keep", "pages", "checks", "secrets")
 
 
 @dataclass
@@ -37,6 +37,8 @@ class Settings:
     every: float
     keep: float
     asked: Asked
+    host: str = ""
+    """Whose samples they are, in a store that hosts share."""
 
 
 def read_settings(raw: Any) -> Settings:
@@ -45,6 +47,7 @@ def read_settings(raw: Any) -> Settings:
     from ansible_collections.golive.cutover.plugins.module_utils.core.errors import CutoverError, InputError, Problem
     from ansible_collections.golive.cutover.plugins.module_utils.core.options import Option
     from ansible_collections.golive.cutover.plugins.module_utils.hypercare import sampler
+    from ansible_collections.golive.cutover.plugins.module_utils.probes._stored import whose
     from ansible_collections.golive.cutover.plugins.module_utils.probes.registry import PROBES
     from ansible_collections.golive.cutover.plugins.module_utils.store import samples
     from ansible_collections.golive.cutover.plugins.module_utils.store.address import parse_address
@@ -55,6 +58,7 @@ def read_settings(raw: Any) -> Settings:
     schema: Mapping[str, Option] = {
         "store": Option(opt.text, "address of the store", required=True),
         "environment": Option(opt.text, "environment whose samples they are", required=True),
+        "host": Option(opt.anything, "whose samples they are, in a store that hosts share", default=""),
         "every": Option(opt.duration, "pause between two looks", default=sampler.EVERY),
         "keep": Option(opt.duration, "how long samples are kept", default=samples.KEEP),
         "pages": Option(opt.anything, "metrics pages", default=[]),
@@ -66,13 +70,17 @@ def read_settings(raw: Any) -> Settings:
         problems.append(Problem("sampler.every", "is less than a second"))
     if not samples.SLOT <= clean["keep"] <= samples.MOST_KEPT:
         problems.append(Problem("sampler.keep", "samples are kept for 15 minutes to 31 days"))
+    host = ""
     if clean["store"]:
         try:
             scheme = parse_address(clean["store"]).scheme
             if scheme not in STORES:
                 problems.append(Problem("sampler.store", f"{scheme!r} is none of {', '.join(STORES)}"))
+            host = whose(clean["store"], str(clean["host"] or ""))
         except CutoverError as error:
             problems.append(Problem("sampler.store", str(error)))
+        except ValueError as error:
+            problems.append(Problem("sampler.host", str(error)))
     if clean["environment"]:
         problems += check_names(**{"sampler.environment": clean["environment"]})
     asked = None
@@ -82,7 +90,7 @@ def read_settings(raw: Any) -> Settings:
         problems += [Problem(f"sampler.{one.where}", one.message) for one in error.problems]
     if problems or asked is None:
         raise InputError(problems)
-    return Settings(clean["store"], clean["environment"], float(clean["every"]), float(clean["keep"]), asked)
+    return Settings(clean["store"], clean["environment"], float(clean["every"]), float(clean["keep"]), asked, host)
 
 
 def look_and_write(settings: Settings) -> Seen:
@@ -94,7 +102,7 @@ def look_and_write(settings: Settings) -> Seen:
     own = {"golive_sampler_cpu_seconds_total": time.process_time(), "golive_sampler_memory_bytes": sampler.memory()}
     seen = sampler.look(settings.asked, PROBES, own=own)
     with open_store(settings.store, settings.environment) as store:
-        sampler.write(store, seen, settings.keep)
+        sampler.write(store, seen, settings.keep, settings.host)
     return seen
 
 

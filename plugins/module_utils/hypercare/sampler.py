@@ -210,6 +210,6 @@ def look(
     return seen
 
 
-def write(store: Store, seen: Seen, keep: Optional[float] = None) -> Written:
+def write(store: Store, seen: Seen, keep: Optional[float] = None, host: str = "") -> Written:
     """Write a look into the store. Raises InputError, StoreError."""
-    return samples.write(store, seen.looks, keep)
+    return samples.write(store, seen.looks, keep, host)

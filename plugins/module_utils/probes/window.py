@@ -29,9 +29,10 @@ from ansible_collections.golive.cutover.plugins.module_utils.probes._selection i
     selection_problems,
     selections,
 )
-from ansible_collections.golive.cutover.plugins.module_utils.probes._stored import STORE_OPTIONS
+from ansible_collections.golive.cutover.plugins.module_utils.probes._stored import STORE_OPTIONS, whose
 from ansible_collections.golive.cutover.plugins.module_utils.probes.base import Context, Observation, Probe
 from ansible_collections.golive.cutover.plugins.module_utils.store import samples
+from ansible_collections.golive.cutover.plugins.module_utils.store.address import is_shared
 from ansible_collections.golive.cutover.plugins.module_utils.store.errors import StoreError
 from ansible_collections.golive.cutover.plugins.module_utils.store.registry import open_store
 
@@ -49,6 +50,7 @@ class WindowProbe(Probe):
     name = "window"
     options: ClassVar[Mapping[str, Option]] = {
         **STORE_OPTIONS,
+        "host": Option(opt.text, "in a store that hosts share, whose samples; without it, those of the host that looks"),
         "page": Option(opt.list_of(opt.text), "only samples of these pages; one may be ~ and a regular expression"),
         **SELECTION,
         "select": Option(
@@ -102,9 +104,13 @@ def read_window(options: Mapping[str, Any], start: float, end: float) -> tuple[s
     """The samples that a check is about, from start to end, and the status of what is kept. Raises ProbeError."""
     selectors = [side.selector for one in selections(options).values() for side in one.sides()]
     try:
+        host = whose(options["store"], options["host"] or "")
+    except ValueError as error:
+        raise ProbeError(str(error)) from error
+    try:
         with open_store(options["store"], options["environment"], opt.reveal(options["store_password"])) as store:
-            window = samples.read(store, lambda key: any(one.selects(key) for one in selectors), start, end)
-            return window, samples.status(store)
+            window = samples.read(store, lambda key: any(one.selects(key) for one in selectors), start, end, host=host)
+            return window, samples.status(store, host)
     except StoreError as error:
         raise ProbeError(str(error)) from error
 
@@ -118,7 +124,8 @@ def judge_window(options: Mapping[str, Any], window: samples.Window, kept: Mappi
     without = [one for one in options["page"] or () if not any(_named(page, [one]) for page in pages)]
     if without or not pages:
         of = f" of the page {' and of the page '.join(without)}" if without else ""
-        raise ProbeError(f"the store {options['store']} holds no samples{of} for {options['environment']}")
+        on = f" on {options['host']}" if options["host"] and is_shared(options["store"]) else ""
+        raise ProbeError(f"the store {options['store']} holds no samples{of} for {options['environment']}{on}")
     seen = Observation()
     try:
         covered = {page: _covered(page, window.looks[page], start, end, options["every"], newest[page]) for page in pages}

@@ -67,3 +67,8 @@ def parse_address(text: str) -> Address:
         path=unquote(parts.path),
         options=options,
     )
+
+
+def is_shared(text: str) -> bool:
+    """Whether the store at an address is one for many hosts. Raises InputError."""
+    return parse_address(text).scheme != "sqlite"

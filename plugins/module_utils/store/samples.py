@@ -11,6 +11,9 @@ look, all of it compressed. Slots are numbered round and round, so that an old o
 grows beyond the time that is kept, and nothing has to be cleared away. The record ``samples`` says which pages there
 are, how long samples are kept, and when the newest look of each page was.
 
+The same address is another page on each host. So where hosts share a store, each has samples of its own: ``host`` says whose, and
+their record is ``samples@HOST``.
+
 Time is the sampler's, in whole milliseconds. A look that is not newer than the newest one of its page is not written, and is
 counted as ``refused``: a window over that time shows a gap instead of samples in a wrong order. Only when the newest one
 lies in the future of the store's own clock was the sampler's clock wrong then, and has been put back: what was written
@@ -102,7 +105,7 @@ class Window:
         return sum(self.left_out_of.values())
 
 
-def write(store: Store, looks: Iterable[Look], keep: Optional[float] = None) -> Written:
+def write(store: Store, looks: Iterable[Look], keep: Optional[float] = None, host: str = "") -> Written:
     """Write looks, in the order of time for each page, each slot of time in one step.
 
     ``keep``: seconds that samples are kept, from now on; without it what was said before, at first `KEEP`. Raises
@@ -112,8 +115,8 @@ def write(store: Store, looks: Iterable[Look], keep: Optional[float] = None) -> 
     for look in looks:
         groups.setdefault(_milliseconds(look.at) // (SLOT * 1000), {}).setdefault(_page(look.page), []).append(look)
     if keep is not None:
-        resize(store, keep)
-    done = [_write(store, number, pages) for number, pages in sorted(groups.items())]
+        resize(store, keep, host)
+    done = [_write(store, number, pages, host) for number, pages in sorted(groups.items())]
     return Written(sum(one.looks for one in done), sum(one.refused for one in done), sum(one.left_out for one in done))
 
 
@@ -124,12 +127,13 @@ def read(
     end: float,
     page: Optional[str] = None,
     lead: float = SLOT,
+    host: str = "",
 ) -> Window:
     """What was seen after ``start``, up to and including ``end``; and of each page the last look within ``lead`` seconds
     before that, so that changes can be counted from there. ``selects`` is asked once for each series of a slot; its key
     already has the label ``page``.
     """
-    head = _head(store.read([RECORD]))
+    head = _stored(store, host)
     pages = [name for name in head["pages"] if page in (None, name)]
     names = {one: _slots_between(head, one, start - lead, end) for one in pages}
     wanted = sorted({name for of in names.values() for name in of.values()})
@@ -195,9 +199,9 @@ def on_page(key: Key, page: str) -> Key:
     return key[0], tuple(sorted((*own, ("page", page))))
 
 
-def series(store: Store, start: float = -math.inf, end: float = math.inf) -> list[Series]:
+def series(store: Store, start: float = -math.inf, end: float = math.inf, host: str = "") -> list[Series]:
     """Every series that samples are there of between two times, by page and name."""
-    head = _head(store.read([RECORD]))
+    head = _stored(store, host)
     found: set[tuple[str, Key]] = set()
     names = [(page, _name(head, page, place)) for page in head["pages"] for place in range(head["slots"])]
     records = store.read([name for _page_name, name in names]).records if names else {}
@@ -208,10 +212,10 @@ def series(store: Store, start: float = -math.inf, end: float = math.inf) -> lis
     return [Series(page, key[0], dict(key[1])) for page, key in sorted(found)]
 
 
-def status(store: Store) -> dict[str, Any]:
+def status(store: Store, host: str = "") -> dict[str, Any]:
     """``{keep, pages}``: how long samples are kept in seconds, and of each page ``newest`` (seconds since 1970), how many looks
     were ``refused`` so far, and how often the clock went back (``jumps``)."""
-    head = _head(store.read([RECORD]))
+    head = _stored(store, host)
     pages = {
         name: {"newest": one["newest"] / 1000, "refused": one["refused"], "jumps": one["jumps"]}
         for name, one in sorted(head["pages"].items())
@@ -219,20 +223,20 @@ def status(store: Store) -> dict[str, Any]:
     return {"keep": (head["slots"] - 1) * SLOT, "pages": pages}
 
 
-def resize(store: Store, keep: float) -> bool:
+def resize(store: Store, keep: float, host: str = "") -> bool:
     """Keep samples for another time from now on; what is there and still within it stays. Returns whether that is a change.
     Raises InputError."""
     if not SLOT <= keep <= MOST_KEPT:
         raise InputError([Problem("keep", f"samples are kept for {SLOT / 60:g} minutes to {MOST_KEPT / 86400:g} days")])
     slots = math.ceil(keep / SLOT) + 1
     for _try in range(_TRIES):
-        head = _head(store.read([RECORD]))
+        head = _stored(store, host)
         if head["slots"] == slots and head["kept"]:
             return False
         after = {**head, "slots": slots}
         old = [_name(head, page, place) for page in head["pages"] for place in range(head["slots"])]
         new = [_name(after, page, place) for page in head["pages"] for place in range(slots)]
-        if store.change([RECORD, *sorted({*old, *new})], _moving(head, after, old)):
+        if store.change([head["record"], *sorted({*old, *new})], _moving(head, after, old)):
             return True
     raise StoreError("cannot change how long samples are kept: others were writing all the time")
 
@@ -241,15 +245,15 @@ def _moving(head: Mapping[str, Any], after: Mapping[str, Any], old: Sequence[str
     """The step that puts every slot where it belongs after the number of slots has changed."""
 
     def decide(snapshot: Snapshot) -> Change[bool]:
-        if _head(snapshot) != head:
+        if _head(snapshot, head["record"]) != head:
             return Change(False)
-        put: dict[str, Record] = {RECORD: {"slots": after["slots"], "pages": after["pages"]}}
+        put: dict[str, Record] = {head["record"]: {"slots": after["slots"], "pages": after["pages"]}}
         put.update({name: {} for name in old})
         ids = {one["id"]: name for name, one in head["pages"].items()}
         for name in old:
             record = snapshot.records.get(name)
             slot = _load(record)
-            page = ids[int(name.split(":")[1])]
+            page = ids[int(name.rsplit(":", 2)[1])]
             if slot is not None and record is not None and _fresh(after, page, slot):
                 put[_name(after, page, slot.number)] = record
         return Change(True, put)
@@ -281,15 +285,26 @@ def _page(name: str) -> str:
     return name
 
 
-def _head(snapshot: Snapshot) -> dict[str, Any]:
-    record = snapshot.records.get(RECORD)
+def _record(host: str) -> str:
+    """The record of the samples of a host."""
+    return f"{RECORD}@{host}" if host else RECORD
+
+
+def _stored(store: Store, host: str) -> dict[str, Any]:
+    name = _record(host)
+    return _head(store.read([name]), name)
+
+
+def _head(snapshot: Snapshot, name: str) -> dict[str, Any]:
+    record = snapshot.records.get(name)
     if record is None:
-        return {"slots": math.ceil(KEEP / SLOT) + 1, "pages": {}, "kept": False}
-    return {"slots": int(record["slots"]), "pages": {name: dict(one) for name, one in record["pages"].items()}, "kept": True}
+        return {"record": name, "slots": math.ceil(KEEP / SLOT) + 1, "pages": {}, "kept": False}
+    pages = {page: dict(one) for page, one in record["pages"].items()}
+    return {"record": name, "slots": int(record["slots"]), "pages": pages, "kept": True}
 
 
 def _name(head: Mapping[str, Any], page: str, number: int) -> str:
-    return f"{RECORD}:{head['pages'][page]['id']}:{number % head['slots']}"
+    return f"{head['record']}:{head['pages'][page]['id']}:{number % head['slots']}"
 
 
 def _fresh(head: Mapping[str, Any], page: str, slot: _Slot) -> bool:
@@ -298,14 +313,14 @@ def _fresh(head: Mapping[str, Any], page: str, slot: _Slot) -> bool:
     return bool(newest - head["slots"] < slot.number <= newest)
 
 
-def _write(store: Store, number: int, pages: Mapping[str, Sequence[Look]]) -> Written:
+def _write(store: Store, number: int, pages: Mapping[str, Sequence[Look]], host: str) -> Written:
     """Write the looks of one slot of time, at every page, in one step."""
     for _try in range(_TRIES):
-        head = _with_pages(_head(store.read([RECORD])), pages)
+        head = _with_pages(_stored(store, host), pages)
         names = {page: _name(head, page, number) for page in pages}
 
         def decide(snapshot: Snapshot, names: Mapping[str, str] = names) -> Change[Optional[Written]]:
-            now = _with_pages(_head(snapshot), pages)
+            now = _with_pages(_head(snapshot, _record(host)), pages)
             if names != {page: _name(now, page, number) for page in pages}:
                 return Change(None)  # pages were added, or the time that is kept has changed, since the names were made up
             put: dict[str, Record] = {}
@@ -316,12 +331,12 @@ def _write(store: Store, number: int, pages: Mapping[str, Sequence[Look]]) -> Wr
                 if written.looks:
                     put[names[page]] = _dump(slot)
                 done.append(written)
-            put[RECORD] = {"slots": now["slots"], "pages": now["pages"]}
+            put[now["record"]] = {"slots": now["slots"], "pages": now["pages"]}
             return Change(
                 Written(sum(one.looks for one in done), sum(one.refused for one in done), sum(one.left_out for one in done)), put
             )
 
-        result = store.change([RECORD, *names.values()], decide)
+        result = store.change([head["record"], *names.values()], decide)
         if result is not None:
             return result
     raise StoreError("cannot write samples: others were writing all the time")

@@ -30,9 +30,10 @@ EVERY = 30.0
 class Kept:
     """A store to put samples into, by how many seconds ago they were taken."""
 
-    def __init__(self, address: str, password: Optional[str] = None) -> None:
+    def __init__(self, address: str, password: Optional[str] = None, host: str = "") -> None:
         self.address = address
         self.password = password
+        self.host = host
         self.now = time.time()
 
     def put(self, ago: float, page: str = PAGE, **values: float) -> None:
@@ -43,7 +44,7 @@ class Kept:
             key, _, text = label.partition("_")
             series[(plain, ((key, text),) if label else ())] = value
         with open_store(self.address, "spark", self.password) as store:
-            samples.write(store, [Look(page, self.now - ago, series)])
+            samples.write(store, [Look(page, self.now - ago, series)], host=self.host)
 
     def each(self, over: float, every: float = EVERY, page: str = PAGE, until: float = 0.0, **series: Any) -> None:
         """A sample of each series every so many seconds; the values are functions of the number of the sample."""
@@ -55,7 +56,7 @@ class Kept:
                     (name, ()): value(number) for name, value in series.items() if value(number) is not None
                 }
                 looks.append(Look(page, self.now - over + number * every, values))
-            samples.write(store, looks)
+            samples.write(store, looks, host=self.host)
 
     def look(self, **options: Any) -> Observation:
         """Look at the moment at which the store was made, however long ago that is."""
@@ -328,10 +329,10 @@ def test_as_checks_of_a_runbook(kept: Kept) -> None:
 
 def test_a_store_with_a_password(redis_server: Callable[..., Any], canary: str) -> None:
     server = redis_server({"requirepass": canary})
-    kept = Kept(server.url, canary)
+    kept = Kept(server.url, canary, "web-1")
     kept.each(600, a=float)
-    assert kept.look(name="a", store_password=Secret(canary)).measures["value"] == 20
-    error = kept.refused(name="a", store_password=Secret("no"))
+    assert kept.look(name="a", host="web-1", store_password=Secret(canary)).measures["value"] == 20
+    error = kept.refused(name="a", host="web-1", store_password=Secret("no"))
     assert canary not in error and "cannot" in error
 
 
