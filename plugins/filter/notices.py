@@ -23,6 +23,30 @@ def notice(run: Mapping[str, Any], event: str, record: Mapping[str, Any] | None 
         raise AnsibleFilterError(str(error)) from error
 
 
+def notices(
+    run: Mapping[str, Any], events: Sequence[Mapping[str, Any]], put_off: Sequence[Mapping[str, Any]] = ()
+) -> list[dict[str, Any]]:
+    from ansible_collections.golive.cutover.plugins.module_utils.core import notices as core
+    from ansible_collections.golive.cutover.plugins.module_utils.core.errors import CutoverError
+
+    try:
+        return core.notices(run, events, put_off)
+    except CutoverError as error:
+        raise AnsibleFilterError(str(error)) from error
+
+
+def untold(messages: Sequence[Mapping[str, Any]], results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    from ansible_collections.golive.cutover.plugins.module_utils.core import notices as core
+
+    return core.untold(messages, results)
+
+
+def told_since(results: Sequence[Mapping[str, Any]], fresh: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    from ansible_collections.golive.cutover.plugins.module_utils.core import notices as core
+
+    return core.told_since(results, fresh)
+
+
 def watch_news(hostvars: Mapping[str, Any], hosts: Sequence[str], round: int) -> list[dict[str, Any]]:
     from ansible_collections.golive.cutover.plugins.module_utils.core import notices
 
@@ -40,4 +64,11 @@ class FilterModule:
     """The filters of this file, by name."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        return {"notice": notice, "told_line": told_line, "watch_news": watch_news}
+        return {
+            "notice": notice,
+            "notices": notices,
+            "told_line": told_line,
+            "told_since": told_since,
+            "untold": untold,
+            "watch_news": watch_news,
+        }

@@ -15,7 +15,7 @@ description:
   - The same event of the same run is told once, and again when what is told has changed. What was told is kept in the store.
   - Only hosts in O(allowed_hosts) are told, over TLS that is verified. Redirects are not followed. Without TLS nothing leaves this
     machine.
-  - What does not get through is tried again, with pauses that grow, within O(budget).
+  - What does not get through is tried again, with pauses that grow, within O(budget), or O(prompt_budget) where something waits.
   - A channel that could not be told is a result and no failure. The task fails only when its input is refused.
 extends_documentation_fragment:
   - golive.cutover.store
@@ -59,17 +59,17 @@ options:
     elements: str
     default: []
   run:
-    description: The run that the event belongs to. Needed with O(state=told).
+    description: The run that the event belongs to. Needed with O(event).
     type: str
   event:
-    description: What happened, as a name such as V(no_go). Needed with O(state=told).
+    description: What happened, as a name such as V(no_go). This or O(messages) is needed with O(state=told).
     type: str
   topic:
     description: What the event is about when a run has several of that name, such as a checkpoint.
     type: str
     default: ''
   subject:
-    description: What happened, in one line. Needed with O(state=told).
+    description: What happened, in one line. Needed with O(event).
     type: str
   text:
     description: What else is to be known.
@@ -85,10 +85,58 @@ options:
       - Without it, O(subject) and O(text) are. Give it when they hold what is different in every run, such as times.
     type: dict
     default: {}
+  messages:
+    description:
+      - Several messages in place of one. A channel is told one after the other, all channels at once, and all of it shares one
+        budget. So a channel that is dead costs it once, and holds up no other.
+    type: list
+    elements: dict
+    suboptions:
+      run:
+        description: As O(run), which is the default.
+        type: str
+      event:
+        description: As O(event).
+        type: str
+        required: true
+      topic:
+        description: As O(topic).
+        type: str
+        default: ''
+      subject:
+        description: As O(subject).
+        type: str
+        required: true
+      text:
+        description: As O(text).
+        type: str
+        default: ''
+      data:
+        description: As O(data).
+        type: dict
+        default: {}
+      identity:
+        description: As O(identity).
+        type: dict
+        default: {}
+      only:
+        description: The names of the channels that are to have it, such as those that could not be told before. By default all that
+          want the event.
+        type: list
+        elements: str
   budget:
-    description: The time for telling, attempts and pauses together, as a duration with its unit.
+    description: The time for telling, all channels, messages, attempts and pauses together, as a duration with its unit.
     type: str
     default: 30s
+  prompt:
+    description: Whether something waits until people are told, such as a rollback. Then O(prompt_budget) counts in place of
+      O(budget) where it is shorter.
+    type: bool
+    default: false
+  prompt_budget:
+    description: The time for telling while something waits for it.
+    type: str
+    default: 5s
   timeout:
     description: The time of one attempt.
     type: str
@@ -164,8 +212,14 @@ results:
     host:
       description: The host that was told.
       type: str
+    run:
+      description: The run that it is about.
+      type: str
     event:
       description: What it was told of.
+      type: str
+    topic:
+      description: What the event is about.
       type: str
     subject:
       description: What it was told, in one line.
@@ -184,6 +238,7 @@ results:
       type: float
 """
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Optional
 
@@ -204,7 +259,7 @@ if TYPE_CHECKING:
 
 def _limits(params: dict[str, Any]) -> telling.Limits:
     problems: list[Problem] = []
-    seconds = {"budget": 30.0, "timeout": 10.0}
+    seconds = {"budget": 30.0, "prompt_budget": 5.0, "timeout": 10.0}
     for name in seconds:
         try:
             seconds[name] = units.parse_duration(params[name])
@@ -222,7 +277,25 @@ def _limits(params: dict[str, Any]) -> telling.Limits:
         problems.append(Problem("rate", f"expected NUMBER/DURATION such as 20/1m, at most 200, got {params['rate']!r}"))
     if problems:
         raise InputError(problems)
-    return telling.Limits(seconds["budget"], seconds["timeout"], rate)
+    budget = min(seconds["budget"], seconds["prompt_budget"]) if params["prompt"] else seconds["budget"]
+    return telling.Limits(budget, seconds["timeout"], rate)
+
+
+def _items(params: dict[str, Any], clean: Callable[[Any], Any]) -> list[telling.Item]:
+    """The messages of the task, without secrets. Raises InputError."""
+    given = params["messages"] if params["messages"] is not None else [params]
+    problems: list[Problem] = []
+    found = []
+    for one in given:
+        run = one["run"] or params["run"] or ""
+        problems += check_names(run=run, event=one["event"])
+        content = {name: clean(one[name]) for name in ("subject", "text", "data")}
+        same = clean(one["identity"]) or {name: content[name] for name in ("subject", "text")}
+        told = Told(run, one["event"], one["topic"], telling.fingerprint(same))
+        found.append(telling.Item(Message(one["event"], params["environment"], run, key="", **content), told, one.get("only")))
+    if problems:
+        raise InputError(problems)
+    return found
 
 
 def notify(module: AnsibleModule) -> dict[str, Any]:
@@ -237,13 +310,7 @@ def notify(module: AnsibleModule) -> dict[str, Any]:
     limits = _limits(params)
     if params["state"] == "validated":
         return {"changed": False, "results": []}
-    problems = check_names(run=params["run"], event=params["event"])
-    if problems:
-        raise InputError(problems)
-    content = {name: clean(params[name]) for name in ("subject", "text", "data")}
-    same = clean(params["identity"]) or {name: content[name] for name in ("subject", "text")}
-    told = Told(params["run"], params["event"], params["topic"], telling.fingerprint(same))
-    message = Message(params["event"], params["environment"], params["run"], key="", **content)
+    items = _items(params, clean)
     with ExitStack() as opened:
         store: Optional[Store] = None
         problem = ""
@@ -253,7 +320,7 @@ def notify(module: AnsibleModule) -> dict[str, Any]:
             raise
         except CutoverError as error:
             problem = str(error)
-        results = telling.tell(store, channels, message, told, limits, module.check_mode, store_problem=problem)
+        results = telling.tell(store, channels, items, limits, module.check_mode, store_problem=problem)
     return {"changed": any(one["status"] in ("sent", "would_send") for one in results), "results": clean(results)}
 
 
@@ -273,13 +340,31 @@ def main() -> None:
             "text": {"type": "str", "default": ""},
             "data": {"type": "dict", "default": {}},
             "identity": {"type": "dict", "default": {}},
+            "messages": {
+                "type": "list",
+                "elements": "dict",
+                "options": {
+                    "run": {"type": "str"},
+                    "event": {"type": "str", "required": True},
+                    "topic": {"type": "str", "default": ""},
+                    "subject": {"type": "str", "required": True},
+                    "text": {"type": "str", "default": ""},
+                    "data": {"type": "dict", "default": {}},
+                    "identity": {"type": "dict", "default": {}},
+                    "only": {"type": "list", "elements": "str"},
+                },
+            },
             "budget": {"type": "str", "default": "30s"},
+            "prompt": {"type": "bool", "default": False},
+            "prompt_budget": {"type": "str", "default": "5s"},
             "timeout": {"type": "str", "default": "10s"},
             "rate": {"type": "str", "default": "20/1m"},
         },
         notify,
-        unshown=("channels", "secrets", "hide", "text", "subject", "data", "identity"),
-        required_if=[("state", "told", ("run", "event", "subject"))],
+        unshown=("channels", "secrets", "hide", "text", "subject", "data", "identity", "messages"),
+        mutually_exclusive=[("event", "messages")],
+        required_by={"event": ("run", "subject")},
+        required_if=[("state", "told", ("event", "messages"), True)],
         supports_check_mode=True,
     )
 

@@ -13,6 +13,7 @@ EVENTS = ("start", "go", "no_go", "rollback_begun", "rollback_ended", "checkpoin
 TOPICAL = ("checkpoint", "escalation", "page")
 """Events that a run has several of, each with a name."""
 MOST_REASONS = 10
+_SAME = ("run", "event", "topic", "subject", "channel")
 
 
 def notice(run: Mapping[str, Any], event: str, record: Mapping[str, Any] | None = None, topic: str = "") -> dict[str, Any]:
@@ -37,10 +38,56 @@ def notice(run: Mapping[str, Any], event: str, record: Mapping[str, Any] | None 
     return {"subject": subject, "text": "\n".join(line for line in lines if line), "data": {**shown, **same}, "identity": same}
 
 
+def notices(
+    run: Mapping[str, Any], events: Sequence[Mapping[str, Any]], put_off: Sequence[Mapping[str, Any]] = ()
+) -> list[dict[str, Any]]:
+    """Messages for the module ``notify``: of the events, and before them what was put off.
+
+    ``events``: each with ``event``, and ``record``, ``topic`` and ``run`` (the id of another run that it belongs to) where it has
+    them. ``put_off``: what `untold` has returned. An event takes the place of what was put off about the same, which is not so any
+    more. Raises InputError.
+    """
+    fresh = []
+    for one in events:
+        of_run = {**run, "id": one.get("run") or run.get("id")}
+        topic = str(one.get("topic") or "")
+        told = notice(of_run, str(one.get("event")), one.get("record"), topic)
+        fresh.append({**told, "run": str(of_run["id"]), "event": str(one.get("event")), "topic": topic})
+    instead = {_about(one): one for one in fresh}
+    found = [instead.get(_about(one)) or dict(one) for one in put_off]
+    return found + [one for one in fresh if not any(one is other for other in found)]
+
+
+def untold(messages: Sequence[Mapping[str, Any]], results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The messages that did not get to every channel that wants them: each with ``only``, the channels that are still to be told, so
+    that telling it again tells nobody twice, whatever the store remembers."""
+    found = []
+    for one in messages:
+        ours = [result for result in results if all(result.get(key) == one.get(key) for key in ("run", "event", "topic"))]
+        only = [str(result["channel"]) for result in ours if result.get("status") == "failed"]
+        if only:
+            found.append({**one, "only": only})
+    return found
+
+
+def told_since(results: Sequence[Mapping[str, Any]], fresh: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The records of messages with those of a later telling. A message that failed and was tried again has one record: what became
+    of it at last, with all attempts."""
+    found = [dict(one) for one in results]
+    for one in fresh:
+        for index, old in enumerate(found):
+            if old.get("status") == "failed" and all(old.get(key) == one.get(key) for key in _SAME):
+                found[index] = _one_record(old, one)
+                break
+        else:
+            found.append(dict(one))
+    return found
+
+
 def watch_news(watched: Mapping[str, Mapping[str, Any] | None], round: int) -> list[dict[str, Any]]:
     """What the looks of one round of the live watch have to tell, over all hosts. ``watched``: host to what it knows of its watch.
 
-    With several hosts, the topic names the host.
+    With several hosts, the topic names the host. Each has what `notices` asks for: ``event``, ``topic``, ``run`` and ``record``.
     """
     found = []
     for host, one in watched.items():
@@ -49,7 +96,9 @@ def watch_news(watched: Mapping[str, Mapping[str, Any] | None], round: int) -> l
         run = ((one.get("look") or {}).get("watch") or {}).get("run") or ""
         for news in one.get("news") or []:
             topic = str(news["condition"]) if len(watched) == 1 else f"{news['condition']}@{host}"
-            found.append({**news, "topic": topic, "watch": run})
+            reasons = [str(news[key]) for key in ("reason", "advice") if news.get(key)]
+            record = {"status": news.get("level"), "about": list(news.get("about") or ()), "reasons": reasons}
+            found.append({"event": news.get("event") or "escalation", "topic": topic, "run": run, "record": record})
     return found
 
 
@@ -61,6 +110,18 @@ def told_line(result: Mapping[str, Any]) -> str:
         return f"{who} {verb} of {result.get('event')}: {result.get('reason')}"
     done = {"sent": "was told of", "already": "knew of", "would_send": "would be told of"}.get(str(result.get("status")), "?")
     return f"{who} {done} {result.get('event')}"
+
+
+def _about(message: Mapping[str, Any]) -> tuple[str, ...]:
+    """What a message is about. A condition has one level, by whichever event people are told of it."""
+    kind = "level" if message["event"] in ("escalation", "page") else str(message["event"])
+    return (str(message["run"]), kind, str(message.get("topic") or ""))
+
+
+def _one_record(old: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+    reason = now.get("reason") or f"not at first: {old.get('reason')}"
+    seconds = round(float(old.get("seconds") or 0) + float(now.get("seconds") or 0), 3)
+    return {**now, "reason": reason, "attempts": int(old.get("attempts") or 0) + int(now.get("attempts") or 0), "seconds": seconds}
 
 
 def _of_run(run: Mapping[str, Any], event: str, record: Mapping[str, Any]) -> tuple[str, list[str], dict[str, Any]]:

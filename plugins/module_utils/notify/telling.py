@@ -1,8 +1,9 @@
 # Copyright (c) the golive.cutover contributors
 # SPDX-License-Identifier: BSD-2-Clause
-"""Tell all channels at once, each within one budget, with pauses that grow, and say what became of each.
+"""Tell all channels at once, all within one budget, with pauses that grow, and say what became of each.
 
-Nothing here raises because of a channel: who could not be told is a result.
+Several messages go to one channel one after the other and share the budget: a channel that is dead costs it once, and holds up no
+other channel. Nothing here raises because of a channel: who could not be told is a result.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ Sender = Callable[[Channel, Message, Left], str]
 
 @dataclass(frozen=True)
 class Limits:
-    """``budget``: seconds for each channel, waiting included; ``timeout``: of one attempt; ``rate``: see `notifications.Rate`."""
+    """``budget``: seconds for all of it, waiting included; ``timeout``: of one attempt; ``rate``: see `notifications.Rate`."""
 
     budget: float = 30.0
     timeout: float = 10.0
@@ -57,10 +58,33 @@ def key_of(told: notifications.Told, channel: str) -> str:
     return fingerprint([told.run, told.event, told.topic, told.fingerprint, channel])[:32]
 
 
-def persist(sender: Sender, channel: Channel, message: Message, limits: Limits, wait: float, clock: Clock) -> dict[str, Any]:
-    """Send one message, again and again where that may help; returns ``status``, ``reason``, ``attempts`` and ``seconds``."""
+@dataclass(frozen=True)
+class Item:
+    """One message of several. ``only``: the names of the channels that are to have it; None: all that want the event."""
+
+    message: Message
+    told: notifications.Told
+    only: Optional[Sequence[str]] = None
+
+    def wanted_by(self, channel: Channel) -> bool:
+        return channel.wants(self.message.event) and (self.only is None or channel.name in self.only)
+
+
+@dataclass
+class _Job:
+    """One message for one channel: not before ``turn``, a moment of the clock."""
+
+    index: int
+    item: Item
+    turn: float
+
+
+def persist(
+    sender: Sender, channel: Channel, message: Message, limits: Limits, turn: float, ends: float, clock: Clock
+) -> dict[str, Any]:
+    """Send one message, again and again where that may help, from ``turn`` until ``ends``; returns ``status``, ``reason``,
+    ``attempts`` and ``seconds``."""
     begun = clock.monotonic()
-    ends = begun + limits.budget
     attempts, pause = 0, FIRST_PAUSE
 
     def left() -> float:
@@ -69,8 +93,10 @@ def persist(sender: Sender, channel: Channel, message: Message, limits: Limits, 
     def result(status: str, reason: str) -> dict[str, Any]:
         return {"status": status, "reason": reason, "attempts": attempts, "seconds": round(clock.monotonic() - begun, 3)}
 
-    if wait > 0:
-        clock.sleep(wait)
+    if begun >= ends:
+        return result("failed", f"not tried: what came before took the budget of {limits.budget:g} s")
+    if turn > begun:
+        clock.sleep(turn - begun)
     while True:
         attempts += 1
         try:
@@ -94,76 +120,101 @@ def persist(sender: Sender, channel: Channel, message: Message, limits: Limits, 
 def tell(
     store: Optional[Store],
     channels: Sequence[Channel],
-    message: Message,
-    told: notifications.Told,
+    items: Sequence[Item],
     limits: Limits,
     dry: bool = False,
     clock: Optional[Clock] = None,
     sender: Sender = send,
     store_problem: str = "",
 ) -> list[dict[str, Any]]:
-    """Tell every channel that wants the event; returns one record for each: ``channel``, ``kind``, ``host``, ``event``, ``status``
-    (``sent``, ``already``, ``failed``, or ``would_send`` when ``dry``), ``reason``, ``attempts``, ``seconds``.
+    """Tell every channel that wants the event of a message; returns one record for each: ``channel``, ``kind``, ``host``, ``run``,
+    ``event``, ``topic``, ``status`` (``sent``, ``already``, ``failed``, or ``would_send`` when ``dry``), ``reason``, ``attempts``,
+    ``seconds``.
 
     A store that does not work keeps nobody from being told, but what is not remembered may be told twice, and the reason says so.
     """
     clock = clock or Clock()
-    wanted = {one.name: one for one in channels if one.wants(message.event)}
-    names = list(wanted)
-    problem = store_problem
-    claims = [notifications.Claim(name, True) for name in names]
-    if store is not None and names:
-        try:
-            claims = notifications.claim(store, told, names, limits.budget, limits.rate, dry)
-        except StoreError as error:
-            store, problem = None, str(error)
-    found: dict[str, dict[str, Any]] = {}
-    threads: list[threading.Thread] = []
-    for one in claims:
-        if not one.send:
-            before = f"{one.reason} ({one.at})"
-            found[one.channel] = {"status": "already", "reason": before} if one.at else {"status": "failed", "reason": one.reason}
-        elif dry:
-            found[one.channel] = {"status": "would_send", "reason": ""}
-        else:
-            threads.append(_begin(sender, wanted[one.channel], message, told, limits, one.wait, clock, found))
+    begun = clock.monotonic()
     ends = time.monotonic() + limits.budget + GRACE
+    problem = store_problem
+    found: dict[tuple[int, str], dict[str, Any]] = {}
+    jobs: dict[str, list[_Job]] = {}
+    for index, item in enumerate(items):
+        names = [one.name for one in channels if item.wanted_by(one)]
+        claims = [notifications.Claim(name, True) for name in names]
+        if store is not None and names:
+            try:
+                claims = notifications.claim(store, item.told, names, limits.budget, limits.rate, dry)
+            except StoreError as error:
+                store, problem = None, str(error)
+        for one in claims:
+            if not one.send:
+                before = f"{one.reason} ({one.at})"
+                why = {"status": "already", "reason": before} if one.at else {"status": "failed", "reason": one.reason}
+                found[index, one.channel] = why
+            elif dry:
+                found[index, one.channel] = {"status": "would_send", "reason": ""}
+            else:
+                turn = clock.monotonic() + one.wait if one.wait > 0 else begun
+                jobs.setdefault(one.channel, []).append(_Job(index, item, turn))
+    by_name = {one.name: one for one in channels}
+    until = begun + limits.budget
+    threads = [_begin(sender, by_name[name], own, limits, until, clock, found) for name, own in jobs.items()]
     for thread in threads:
         thread.join(max(ends - time.monotonic(), 0.0))
-    for name in names:
-        late = {"status": "failed", "reason": f"did not come back within the budget of {limits.budget:g} s"}
-        found.setdefault(name, {**late, "attempts": 1, "seconds": limits.budget})
-    if store is not None and threads:
-        results = {one.channel: found[one.channel]["status"] == "sent" for one in claims if one.send}
+    late = {"status": "failed", "reason": f"did not come back within the budget of {limits.budget:g} s"}
+    for name, own in jobs.items():
+        for job in own:
+            found.setdefault((job.index, name), {**late, "attempts": 1, "seconds": limits.budget})
+    if store is not None:
+        problem = _remember(store, items, jobs, found) or problem
+    return [
+        _record(one, item, found[index, one.name], problem)
+        for index, item in enumerate(items)
+        for one in channels
+        if item.wanted_by(one)
+    ]
+
+
+def _remember(
+    store: Store,
+    items: Sequence[Item],
+    jobs: Mapping[str, Sequence[_Job]],
+    found: Mapping[tuple[int, str], Mapping[str, Any]],
+) -> str:
+    """Note in the store what became of each message; returns what is wrong with the store."""
+    for index, item in enumerate(items):
+        tried = [name for name, own in jobs.items() if any(job.index == index for job in own)]
+        if not tried:
+            continue
         try:
-            notifications.close(store, told, results)
+            notifications.close(store, item.told, {name: found[index, name]["status"] == "sent" for name in tried})
         except StoreError as error:
-            problem = str(error)
-    return [_record(wanted[name], message, found[name], problem) for name in names]
+            return str(error)
+    return ""
 
 
 def _begin(
     sender: Sender,
     channel: Channel,
-    message: Message,
-    told: notifications.Told,
+    jobs: Sequence[_Job],
     limits: Limits,
-    wait: float,
+    ends: float,
     clock: Clock,
-    found: dict[str, dict[str, Any]],
+    found: dict[tuple[int, str], dict[str, Any]],
 ) -> threading.Thread:
-    own = replace(message, key=key_of(told, channel.name))
-
     def work() -> None:
-        became = persist(sender, channel, own, limits, wait, clock)
-        found.setdefault(channel.name, became)
+        for job in jobs:
+            own = replace(job.item.message, key=key_of(job.item.told, channel.name))
+            became = persist(sender, channel, own, limits, job.turn, ends, clock)
+            found.setdefault((job.index, channel.name), became)
 
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
     return thread
 
 
-def _record(channel: Channel, message: Message, became: Mapping[str, Any], store_problem: str) -> dict[str, Any]:
+def _record(channel: Channel, item: Item, became: Mapping[str, Any], store_problem: str) -> dict[str, Any]:
     reason = became["reason"]
     if store_problem and became["status"] in ("sent", "failed", "would_send"):
         note = f"it could not be remembered, so it may be told twice: {store_problem}"
@@ -172,8 +223,10 @@ def _record(channel: Channel, message: Message, became: Mapping[str, Any], store
         "channel": channel.name,
         "kind": channel.kind,
         "host": channel.host,
-        "event": message.event,
-        "subject": message.subject,
+        "run": item.told.run,
+        "event": item.message.event,
+        "topic": item.told.topic,
+        "subject": item.message.subject,
         "status": became["status"],
         "reason": reason,
         "attempts": became.get("attempts", 0),

@@ -13,7 +13,7 @@ import pytest
 from ansible_collections.golive.cutover.plugins.module_utils.core.errors import InputError
 from ansible_collections.golive.cutover.plugins.module_utils.notify.channels import read_channels
 from ansible_collections.golive.cutover.plugins.module_utils.notify.senders import Message, NotSent, send
-from ansible_collections.golive.cutover.plugins.module_utils.notify.telling import Limits, tell
+from ansible_collections.golive.cutover.plugins.module_utils.notify.telling import Item, Limits, tell
 from ansible_collections.golive.cutover.plugins.module_utils.store.notifications import Rate, Told
 from tests.integration.notify.conftest import HttpReceiver, MailStandIn, SlackStandIn, TelegramStandIn
 from tests.integration.probes.servers import Issued, issue
@@ -40,7 +40,7 @@ def mistakes(channel: dict[str, Any], allowed: Any = HERE, **secrets: str) -> st
 
 
 def told(channel: Any, budget: float = 5, timeout: float = 2) -> dict[str, Any]:
-    found = tell(None, [channel], MESSAGE, Told("run-1", "no_go", "", "f"), Limits(budget, timeout, Rate(20, 60)))
+    found = tell(None, [channel], [Item(MESSAGE, Told("run-1", "no_go", "", "f"))], Limits(budget, timeout, Rate(20, 60)))
     return found[0]
 
 

@@ -128,3 +128,61 @@ def test_a_rollback_goes_on_whatever_the_channels_are(
         assert done.rc == 0 and all(f"went on on {host}" in done.output for host in ("localhost", "web-1")), done.output
         assert [one["json"]["event"] for one in server.requests] == told
     assert server.requests[1]["json"]["subject"] == "ROLLBACK ended: spark runs 0.9.0, verified"
+
+
+def test_a_rollback_waits_no_longer_than_it_may_and_all_is_told_in_the_end(
+    ansible_playbook: Callable[..., Any], started: Callable[[Any], Any], tmp_path: Path
+) -> None:
+    team: HttpReceiver = started(HttpReceiver())
+    slow: HttpReceiver = started(HttpReceiver())
+    slow.replies = [60.0]
+    run = {**RUN, "reports_dir": str(tmp_path), "hosts": ["web-1"]}
+    outcome = {"state": "done", "changed": True, "steps": [], "verdicts": [], "failed": None}
+    undone = {"strategy": "previous_release", "to": "0.9.0", "verified": True, "seconds": 3, "verdicts": []}
+    decided = {"decision": "no_go", "reasons": ["S-003 failed"], "criteria": []}
+    shown = {
+        "content": "{{ [notify_results, notify_put_off] | to_json }}",
+        "dest": f"{tmp_path}/{{{{ part }}}}.json",
+        "mode": "0600",
+    }
+
+    def tell(part: str) -> list[dict[str, Any]]:
+        role = {"name": "golive.cutover.notify", "tasks_from": part}
+        keep = {"ansible.builtin.copy": shown, "vars": {"part": part}, "delegate_to": "localhost", "run_once": True}
+        return [{"ansible.builtin.include_role": role}, keep]
+
+    facts = {"cutover_run": run, "cutover_outcome": outcome, "cutover_undone": undone, "cutover_decided": decided}
+    tasks = [{"ansible.builtin.set_fact": facts}, *tell("begin"), *tell("decided"), *tell("ended")]
+    here = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+    channels = [
+        {"name": "slow", "kind": "webhook", "url": slow.url, "events": ["no_go", "rollback_begun", "rollback_ended"]},
+        {"name": "team", "kind": "webhook", "url": team.url},
+    ]
+    of_hosts = {**here, "notify_channels": channels, "notify_allowed_hosts": ["localhost"], "notify_prompt_budget": "3s"}
+    inventory = {"all": {"hosts": {"localhost": here, "web-1": of_hosts}, "vars": {"cutover_environment": "spark"}}}
+    done = ansible_playbook([{"hosts": "localhost:all", "gather_facts": False, "tasks": tasks}], inventory=inventory)
+    assert done.rc == 0, done.output
+
+    def read(part: str) -> tuple[list[tuple[str, str, str]], list[Any]]:
+        results, put_off = json.loads((tmp_path / f"{part}.json").read_text(encoding="utf-8"))
+        assert all(one["seconds"] < 20 for one in results), "what waits for it waits for one budget"
+        return [(one["event"], one["channel"], one["status"]) for one in results], put_off
+
+    became, put_off = read("decided")
+    assert became == [
+        ("start", "team", "sent"),
+        ("no_go", "slow", "failed"),
+        ("no_go", "team", "sent"),
+        ("rollback_begun", "slow", "failed"),
+        ("rollback_begun", "team", "sent"),
+    ]
+    assert [(one["event"], one["only"]) for one in put_off] == [("no_go", ["slow"]), ("rollback_begun", ["slow"])]
+    became, put_off = read("ended")
+    assert not put_off and [one for one in became if one[1] == "slow"] == [
+        ("no_go", "slow", "sent"),
+        ("rollback_begun", "slow", "sent"),
+        ("rollback_ended", "slow", "sent"),
+    ]
+    # The first of them is the one that was given up. Nobody else is told twice.
+    assert [one["json"]["event"] for one in slow.requests] == ["no_go", "no_go", "rollback_begun", "rollback_ended"]
+    assert [one["json"]["event"] for one in team.requests] == ["start", "no_go", "rollback_begun", "rollback_ended"]

@@ -9,7 +9,14 @@ from typing import Any
 import pytest
 
 from ansible_collections.golive.cutover.plugins.module_utils.core.errors import InputError
-from ansible_collections.golive.cutover.plugins.module_utils.core.notices import notice, told_line, watch_news
+from ansible_collections.golive.cutover.plugins.module_utils.core.notices import (
+    notice,
+    notices,
+    told_line,
+    told_since,
+    untold,
+    watch_news,
+)
 
 RUN = {"id": "r1", "environment": "spark", "kind": "cutover", "release": "1.0.0", "operator": "ann", "reason": "v1"}
 
@@ -76,8 +83,54 @@ def test_conditions_of_the_live_watch() -> None:
 
 
 def test_the_news_of_a_round_over_all_hosts() -> None:
-    news = [{"condition": "ESC-1", "level": "warning"}]
+    news = [{"condition": "ESC-1", "level": "warning", "reason": "7", "advice": "Look.", "about": ["ESC-1"], "event": "escalation"}]
     web = {"round": 2, "look": {"watch": {"run": "run-1"}}, "news": news}
-    assert [(one["topic"], one["watch"]) for one in watch_news({"web-1": web}, 2)] == [("ESC-1", "run-1")]
+    one = watch_news({"web-1": web}, 2)
+    record = {"status": "warning", "about": ["ESC-1"], "reasons": ["7", "Look."]}
+    assert one == [{"event": "escalation", "topic": "ESC-1", "run": "run-1", "record": record}]
     fleet = {"web-1": web, "web-2": None, "web-3": {**web, "round": 1}}
     assert [one["topic"] for one in watch_news(fleet, 2)] == ["ESC-1@web-1"]
+
+
+def result(message: dict[str, Any], channel: str, status: str, **more: Any) -> dict[str, Any]:
+    about = {key: message[key] for key in ("run", "event", "topic", "subject")}
+    return {**about, "channel": channel, "status": status, "reason": "", "attempts": 1, "seconds": 1.0, **more}
+
+
+def test_what_was_put_off_is_told_before_what_is_new_to_those_who_do_not_know() -> None:
+    told = notices(RUN, [{"event": "no_go", "record": {"reasons": ["S-003 failed"]}}, {"event": "rollback_begun"}])
+    assert [one["subject"].split(":")[0] for one in told] == ["NO-GO", "ROLLBACK begun"]
+    results = [result(one, "team", "sent") for one in told] + [result(told[1], "pager", "failed")]
+    later = untold(told, results)
+    assert [(one["event"], one["only"]) for one in later] == [("rollback_begun", ["pager"])]
+    more = notices(RUN, [{"event": "rollback_ended", "record": {"rollback": None}}], later)
+    assert [(one["event"], one.get("only")) for one in more] == [("rollback_begun", ["pager"]), ("rollback_ended", None)]
+    assert not untold(told, [result(one, "team", "already") for one in told])
+
+
+def test_a_level_takes_the_place_of_one_that_is_over() -> None:
+    def at(level: str, event: str, topic: str = "ESC-1") -> dict[str, Any]:
+        return {"event": event, "topic": topic, "run": "run-0", "record": {"status": level, "about": [topic]}}
+
+    first = notices(RUN, [at("warning", "escalation"), at("critical", "page", "ESC-2")])
+    assert {one["run"] for one in first} == {"run-0"}
+    later = [{**one, "only": ["pager"]} for one in first]
+    now = notices(RUN, [at("critical", "page")], later)
+    assert [(one["subject"], one.get("only")) for one in now] == [
+        ("PAGE ESC-1 of spark: CRITICAL", None),
+        ("PAGE ESC-2 of spark: CRITICAL", ["pager"]),
+    ]
+
+
+def test_a_message_that_is_told_again_has_one_record() -> None:
+    first, other = notices(RUN, [{"event": "no_go"}, {"event": "rollback_begun"}])
+    before = [result(first, "pager", "failed", reason="no answer"), result(first, "team", "sent")]
+    after = told_since(before, [result(first, "pager", "sent", attempts=2), result(other, "team", "sent")])
+    assert [(one["event"], one["channel"], one["status"]) for one in after] == [
+        ("no_go", "pager", "sent"),
+        ("no_go", "team", "sent"),
+        ("rollback_begun", "team", "sent"),
+    ]
+    assert (after[0]["attempts"], after[0]["seconds"], after[0]["reason"]) == (3, 2.0, "not at first: no answer")
+    still = told_since(before, [result(first, "pager", "failed", reason="refused")])
+    assert [one["reason"] for one in still] == ["refused", ""] and before[0]["reason"] == "no answer"
