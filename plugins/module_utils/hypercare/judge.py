@@ -123,6 +123,8 @@ def judge_sampler(
         for key, looks in window.series.items()
         if key[0] == SAMPLER_READ and all(one.value in (0, None) for one in looks)
     )
+    back = samples.jumped(samples.status(store, host), SAMPLER_PAGE, start, end)
+    jumps = [*jumps, *(Jump(at, at - was) for was, at in back)]
     limit = windows.GAP * every
     # A look long before the start says nothing about it.
     points = [point for point in points if point.at > start - max(limit, allowed)]

@@ -127,17 +127,22 @@ def judge_window(options: Mapping[str, Any], window: samples.Window, kept: Mappi
         on = f" on {options['host']}" if options["host"] and is_shared(options["store"]) else ""
         raise ProbeError(f"the store {options['store']} holds no samples{of} for {options['environment']}{on}")
     seen = Observation()
+    jumps = [jump for page in pages for jump in samples.jumped(kept, page, start, end)]
     try:
         covered = {page: _covered(page, window.looks[page], start, end, options["every"], newest[page]) for page in pages}
     except CannotMeasure as error:
-        raise ProbeError(str(error)) from error
+        raise ProbeError(f"{error}; {_went_back(jumps)}" if jumps else str(error)) from error
     _tell_coverage(seen, covered, window, end)
+    if jumps:
+        seen.proof["jumps"] = len(jumps)
     worst = min(covered, key=lambda page: covered[page].share)
     for name, choice in choices.items():
         suffix = "" if options["select"] is None else f".{name}"
         try:
             series = _within(window, pages, covered, start)
             _count(seen, name, suffix, choice, series, pages, window)
+            if jumps:
+                raise CannotMeasure(f"{_went_back(jumps)}, and when its samples were taken is not certain")
             _judge(seen, name, suffix, choice, series, start)
             if covered[worst].share < options["coverage"]:
                 raise CannotMeasure(_uncovered(worst, covered[worst], options["over"], options["coverage"]))
@@ -152,6 +157,11 @@ def judge_window(options: Mapping[str, Any], window: samples.Window, kept: Mappi
     else:
         seen.missing["resets"] = unknown
     return seen
+
+
+def _went_back(jumps: Sequence[tuple[float, float]]) -> str:
+    was, at = jumps[-1]
+    return f"the clock of the sampler jumped {units.show(round(was - at, 1), 'time')} back"
 
 
 def _named(page: str, wanted: Optional[Sequence[str]]) -> bool:

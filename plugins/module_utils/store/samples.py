@@ -18,6 +18,9 @@ Time is the sampler's, in whole milliseconds. A look that is not newer than the 
 counted as ``refused``: a window over that time shows a gap instead of samples in a wrong order. Only when the newest one
 lies in the future of the store's own clock was the sampler's clock wrong then, and has been put back: what was written
 under it is given up as new looks take its place, and ``jumps`` counts it.
+
+A clock that was wrong for a look or two leaves samples that look whole. So each time that it went back, by this or by a look that
+is much older than the newest one, is kept as ``jumped``.
 """
 
 from __future__ import annotations
@@ -51,6 +54,8 @@ MOST_LOOKS = 900
 """Looks of one page in one slot: one a second. More are refused."""
 FUTURE = 60.0
 """Seconds by which the newest look may be ahead of the clock of the store before that clock is taken to have been put back."""
+MOST_JUMPS = 20
+"""Times that the clock of a page went back which are remembered: the newest ones."""
 _TRIES = 20
 
 Key = tuple[str, tuple[tuple[str, str], ...]]
@@ -214,13 +219,29 @@ def series(store: Store, start: float = -math.inf, end: float = math.inf, host: 
 
 def status(store: Store, host: str = "") -> dict[str, Any]:
     """``{keep, pages}``: how long samples are kept in seconds, and of each page ``newest`` (seconds since 1970), how many looks
-    were ``refused`` so far, and how often the clock went back (``jumps``)."""
+    were ``refused`` so far, how often the clock went back and took the place of looks (``jumps``), and the last times that it went
+    back (``jumped``), each as the time of the newest look and that of the one after it.
+    """
     head = _stored(store, host)
     pages = {
-        name: {"newest": one["newest"] / 1000, "refused": one["refused"], "jumps": one["jumps"]}
+        name: {
+            **{"newest": one["newest"] / 1000, "refused": one["refused"], "jumps": one["jumps"]},
+            "jumped": [[at / 1000 for at in jump] for jump in one.get("jumped", [])],
+        }
         for name, one in sorted(head["pages"].items())
     }
     return {"keep": (head["slots"] - 1) * SLOT, "pages": pages}
+
+
+def jumped(kept: Mapping[str, Any], page: str, start: float, end: float) -> list[tuple[float, float]]:
+    """When the clock went back under the looks at a page, by what `status` says: from which time to which, where one of the two
+    lies between start and end. Which of them was wrong is not known.
+
+    >>> jumped({"pages": {"app": {"jumped": [[100.0, 20.0]]}}}, "app", 90.0, 120.0)
+    [(100.0, 20.0)]
+    """
+    found = kept["pages"].get(page, {}).get("jumped", [])
+    return [(was, at) for was, at in found if start <= was <= end or start <= at <= end]
 
 
 def resize(store: Store, keep: float, host: str = "") -> bool:
@@ -349,13 +370,14 @@ def _with_pages(head: dict[str, Any], pages: Iterable[str]) -> dict[str, Any]:
                 raise InputError(
                     [Problem("page", f"there are samples of {MOST_PAGES} pages already, and {page} would be one more")]
                 )
-            head["pages"][page] = {"id": len(head["pages"]), "newest": 0, "refused": 0, "jumps": 0}
+            head["pages"][page] = {"id": len(head["pages"]), "newest": 0, "refused": 0, "jumps": 0, "jumped": []}
     return head
 
 
 def _put(slot: _Slot, state: dict[str, Any], looks: Sequence[Look], future: int) -> Written:
     """Put the looks at one page into its slot, and what became of them into the state of the page."""
     if state["newest"] > future and _milliseconds(looks[0].at) <= state["newest"]:
+        _went_back(state, state["newest"], _milliseconds(looks[0].at))
         state["newest"] = _milliseconds(looks[0].at) - 1
         state["jumps"] += 1
     # What lies behind the newest look was written before the clock was put back.
@@ -367,11 +389,21 @@ def _put(slot: _Slot, state: dict[str, Any], looks: Sequence[Look], future: int)
         if _milliseconds(look.at) > newest and len(slot.times) + len(wanted) < MOST_LOOKS:
             wanted.append(look)
             newest = _milliseconds(look.at)
+        elif newest - _milliseconds(look.at) > FUTURE * 1000:
+            _went_back(state, newest, _milliseconds(look.at))
     left_out = _append(slot, wanted) if wanted else 0
     refused = len(looks) - len(wanted)
     state["newest"] = newest
     state["refused"] += refused
     return Written(len(wanted), refused, left_out)
+
+
+def _went_back(state: dict[str, Any], newest: int, at: int) -> None:
+    """Keep that a look came that is older than the newest one. Those that follow it are of the same jump."""
+    known = state.setdefault("jumped", [])
+    if not known or known[-1][0] != newest:
+        known.append([newest, at])
+        del known[:-MOST_JUMPS]
 
 
 def _append(slot: _Slot, looks: Sequence[Look]) -> int:

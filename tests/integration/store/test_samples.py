@@ -135,7 +135,7 @@ def test_a_look_that_is_not_newer_is_refused_and_counted(store: Store) -> None:
     written = samples.write(store, [look(30, a=9), look(10, a=9), look(60, a=3)])
     assert (written.looks, written.refused) == (1, 2)
     assert values(store, "a", -1, 60) == [1.0, 2.0, 3.0]
-    assert samples.status(store)["pages"][PAGE] == {"newest": T0 + 60, "refused": 2, "jumps": 0}
+    assert samples.status(store)["pages"][PAGE] == {"newest": T0 + 60, "refused": 2, "jumps": 0, "jumped": []}
 
 
 def test_a_clock_that_was_ahead_and_is_put_back_costs_what_it_wrote(store: Store, clock: Any) -> None:
@@ -148,7 +148,25 @@ def test_a_clock_that_was_ahead_and_is_put_back_costs_what_it_wrote(store: Store
         assert values(store, "a", at - 0.5, at) == [3.0, 3.0] if at > 60 else [2.0, 3.0]
     found = values(store, "a", -1, 7200)
     assert found is not None and 99.0 not in found
-    assert samples.status(store)["pages"][PAGE]["jumps"] == 1
+    kept = samples.status(store)
+    assert kept["pages"][PAGE]["jumps"] == 1
+    assert kept["pages"][PAGE]["jumped"] == [[T0 + 5580, T0 + 60]]
+    assert samples.jumped(kept, PAGE, T0, T0 + 100) == samples.jumped(kept, PAGE, T0 + 5000, T0 + 6000) != []
+    assert samples.jumped(kept, PAGE, T0 + 61, T0 + 5000) == samples.jumped(kept, "other", T0, T0 + 100) == []
+
+
+def test_a_clock_that_goes_back_and_comes_again_is_remembered(store: Store, clock: Any) -> None:
+    """A look that is much older than the newest one is refused, and leaves no gap worth the name."""
+    clock.now = T0 + 20_000
+    samples.write(store, [look(7200, a=1)])
+    for at in (0, 30, 60):
+        assert samples.write(store, [look(at, a=1)]).refused == 1
+    samples.write(store, [look(7230, a=1), look(7200, a=1), look(7260, a=1)])
+    assert samples.status(store)["pages"][PAGE]["jumped"] == [[T0 + 7200, T0]], "one jump, and an overlap of 30 seconds is none"
+    for number in range(30):
+        samples.write(store, [look(7300 + number * 100, a=1)])
+        samples.write(store, [look(number, a=1)])
+    assert len(samples.status(store)["pages"][PAGE]["jumped"]) == samples.MOST_JUMPS
 
 
 def test_what_the_future_holds_is_not_read_before(store: Store) -> None:
