@@ -14,6 +14,8 @@ description:
   - Writes a signature to the ledger of an environment, takes one back, or says which of the required ones are there.
   - The ledger is verified first. In one that is not what was written, nothing is signed and nothing counts.
   - Whether a signature counts is decided when it is read, by O(required), O(people) and O(distinct).
+  - For C(hypercare) one that was given before the newest look at a checkpoint does not count, because whoever signed has not seen
+    what it found. It has to be given again.
   - The collection does not know who is at the keyboard. A signature is the word of whoever may write to the store, with O(operator)
     beside it.
 extends_documentation_fragment:

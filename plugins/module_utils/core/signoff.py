@@ -7,7 +7,7 @@ A signature is an entry ``signed`` of the run that it is about, with ``of`` (wha
 ``signature_withdrawn`` takes it back. Nothing is ever taken out of the ledger.
 
 What counts is decided when it is read: a signature by somebody who may not sign for that role does not count, whoever let it be
-written.
+written. Nor does one that is older than the newest evidence: whoever signed has not seen it.
 """
 
 from __future__ import annotations
@@ -60,14 +60,26 @@ def read_rules(required: Any, people: Any = None, distinct: bool = True) -> Rule
     return Rules(names, allowed, distinct)
 
 
-def state(entries: Iterable[Mapping[str, Any]], run: str, of: str, rules: Rules) -> dict[str, Any]:
-    """What is signed of a run, by its entries in the order written.
+@dataclass(frozen=True)
+class Evidence:
+    """The newest of what is signed for: its entry in the ledger by number, when that was written, and what it is, in words."""
+
+    seq: int
+    time: str
+    what: str
+
+
+def state(
+    entries: Iterable[Mapping[str, Any]], run: str, of: str, rules: Rules, evidence: Evidence | None = None
+) -> dict[str, Any]:
+    """What is signed of a run, by its entries in the order written. With ``evidence``, what was signed before it does not count.
 
     ``signatures``: those that count, each with ``role``, ``by``, ``operator``, ``time``, ``statement``, ``seq`` and ``hash`` of its
     entry. ``missing``: the required roles without one. ``not_counted``: other signatures, with ``why``. ``complete``: whether none
     is missing.
     """
     standing: dict[tuple[str, str], Mapping[str, Any]] = {}
+    too_early: dict[tuple[str, str], Mapping[str, Any]] = {}
     for entry in entries:
         data = entry["data"]
         if entry["run"] != run or data.get("of") != of or entry["event"] not in (SIGNED, WITHDRAWN):
@@ -75,20 +87,27 @@ def state(entries: Iterable[Mapping[str, Any]], run: str, of: str, rules: Rules)
         key = (str(data.get("role")), str(data.get("by")).casefold())
         if entry["event"] == WITHDRAWN:
             standing.pop(key, None)
+            too_early.pop(key, None)
+        elif evidence is not None and int(entry["seq"]) < evidence.seq:
+            too_early.setdefault(key, entry)
         else:
             standing.setdefault(key, entry)
     signatures: list[dict[str, Any]] = []
     others: list[dict[str, Any]] = []
     for entry in sorted(standing.values(), key=lambda one: int(one["seq"])):
         data = entry["data"]
-        one = {name: data.get(name) for name in ("role", "by", "operator", "statement")}
-        one.update({name: entry[name] for name in ("time", "seq", "hash")})
+        one = _shown(entry)
         why = _why_not(signatures, str(data.get("role")), str(data.get("by")), rules)
         if why:
             others.append({**one, "why": why})
         else:
             signatures.append(one)
     missing = [role for role in rules.required if role not in [one["role"] for one in signatures]]
+    for key, entry in too_early.items():
+        if evidence is not None and key not in standing:
+            one = _shown(entry)
+            why = f"signed at {one['time']}, before {evidence.what} at {evidence.time}"
+            others.append({**one, "why": f"{why}: {one['by']} must sign again" if one["role"] in missing else why})
     return {
         "run": run,
         "of": of,
@@ -97,6 +116,11 @@ def state(entries: Iterable[Mapping[str, Any]], run: str, of: str, rules: Rules)
         "not_counted": others,
         "complete": bool(rules.required) and not missing,
     }
+
+
+def _shown(entry: Mapping[str, Any]) -> dict[str, Any]:
+    one = {name: entry["data"].get(name) for name in ("role", "by", "operator", "statement")}
+    return {**one, **{name: entry[name] for name in ("time", "seq", "hash")}}
 
 
 def refusal(found: Mapping[str, Any], role: str, by: str, rules: Rules) -> str | None:

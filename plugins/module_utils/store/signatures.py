@@ -8,7 +8,8 @@ from typing import Any
 
 from ansible_collections.golive.cutover.plugins.module_utils.core import signoff
 from ansible_collections.golive.cutover.plugins.module_utils.core.errors import CutoverError
-from ansible_collections.golive.cutover.plugins.module_utils.core.signoff import SIGNED, WITHDRAWN, Rules
+from ansible_collections.golive.cutover.plugins.module_utils.core.hypercare import EVENT
+from ansible_collections.golive.cutover.plugins.module_utils.core.signoff import SIGNED, WITHDRAWN, Evidence, Rules
 from ansible_collections.golive.cutover.plugins.module_utils.store import ledger
 from ansible_collections.golive.cutover.plugins.module_utils.store.interface import Store
 
@@ -41,15 +42,30 @@ def _since_go(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return entries
 
 
+def _newest_look(entries: list[dict[str, Any]], run: str) -> Evidence | None:
+    """The newest look at a checkpoint of a watch, at whichever host: what people sign for."""
+    looks = [one for one in entries if one["event"] == EVENT and one["data"].get("watch") == run]
+    if not looks:
+        return None
+    return Evidence(int(looks[-1]["seq"]), looks[-1]["time"], f"the look at {looks[-1]['data'].get('checkpoint')}")
+
+
 def read(store: Store, environment: str, of: str, rules: Rules, run: str | None = None) -> dict[str, Any]:
-    """What is signed, as `signoff.state` says it. The ledger is verified first: LedgerBroken when it is not what was written."""
+    """What is signed, as `signoff.state` says it; of a watch only what was signed after its newest look.
+
+    The ledger is verified first: LedgerBroken when it is not what was written.
+    """
     ledger.verify(store, environment)
-    entries = ledger.read(store, run=run or newest_go(store))
+    run = run or newest_go(store)
+    everything = ledger.read(store)
+    entries = [one for one in everything if one["run"] == run]
+    evidence = None
     if of == HYPERCARE:
         entries = _since_go(entries)
+        evidence = _newest_look(everything, run)
     if not entries:
         raise CutoverError(f"the ledger knows no run {run}, so there is nothing to sign off")
-    return signoff.state(entries, entries[0]["run"], of, rules)
+    return signoff.state(entries, run, of, rules, evidence)
 
 
 def complete(store: Store, environment: str, of: str, rules: Rules, run: str | None = None) -> bool:

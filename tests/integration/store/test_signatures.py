@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.golive.cutover.plugins.module_utils.core import signoff
+from ansible_collections.golive.cutover.plugins.module_utils.core import closing, hypercare, signoff
 from ansible_collections.golive.cutover.plugins.module_utils.core.errors import CutoverError, InputError
 from ansible_collections.golive.cutover.plugins.module_utils.store import ledger, signatures
 from ansible_collections.golive.cutover.plugins.module_utils.store.errors import LedgerBroken
@@ -122,6 +122,41 @@ def test_nobody_signs_a_watch_before_it_has_begun(store: Store, place: Any) -> N
     assert complete(store, place, anybody)
     go(store, place.environment)
     assert not complete(store, place, anybody)
+
+
+def test_who_signed_before_the_last_look_must_sign_again(store: Store, place: Any) -> None:
+    """He has not seen what it found."""
+
+    def look(checkpoint: str, watch: str = "run-1") -> None:
+        data = {"watch": watch, "checkpoint": checkpoint, "decision": "go"}
+        ledger.append(store, place.environment, "look-1", hypercare.EVENT, data)
+
+    go(store, place.environment)
+    look("T+24h")
+    sign(store, place, OPS, "ann")
+    sign(store, place, DEV, "dora")
+    look("T+48h", "run-0")
+    assert complete(store, place), "a look at another watch"
+    look("T+48h")
+    found = signatures.read(store, place.environment, "hypercare", RULES)
+    assert not found["complete"] and found["missing"] == [OPS, DEV] and found["signatures"] == []
+    refusal = closing.judge_signatures(found, 0.0)
+    assert refusal["status"] == "fail"
+    assert "Operations Lead by ann does not count: signed at " in refusal["reason"]
+    assert ", before the look at T+48h at " in refusal["reason"] and "dora must sign again" in refusal["reason"]
+    changed, found = sign(store, place, OPS, "Ann")
+    assert changed and found["missing"] == [DEV], "the one before does not stand in the way"
+    assert [one["by"] for one in found["not_counted"]] == ["dora"]
+    assert sign(store, place, DEV, "carl")[1]["complete"] and complete(store, place)
+    assert "sign again" not in str(signatures.read(store, place.environment, "hypercare", RULES))
+    assert sign(store, place, OPS, "ann", withdraw=True)[0]
+    assert not sign(store, place, OPS, "ann", withdraw=True)[0], "neither of the two is left"
+    assert not complete(store, place)
+    # What is signed of something else is not about the watch.
+    details: dict[str, str] = {}
+    signatures.sign(store, place.environment, "launch", signoff.read_rules([OPS]), OPS, "ann", details)
+    look("T+48h")
+    assert signatures.complete(store, place.environment, "launch", signoff.read_rules([OPS]))
 
 
 def test_in_a_ledger_that_was_changed_nothing_counts(store: Store, place: Any) -> None:
