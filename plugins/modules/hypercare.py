@@ -89,8 +89,9 @@ options:
     default: {}
   signatures:
     description:
-      - Who has to sign, with C(required), C(people) and C(distinct) as in M(golive.cutover.signoff). Needed with O(state=exit) and
+      - Who has to sign, with C(required) and C(people) as in M(golive.cutover.signoff). Needed with O(state=exit) and
         O(state=closed).
+      - Each role needs a person of its own, so C(distinct) can only be true.
     type: dict
     default: {}
   run:
@@ -231,6 +232,8 @@ entry:
 
 from typing import TYPE_CHECKING, Any, Optional
 
+from ansible.module_utils.parsing.convert_bool import BOOLEANS_TRUE
+
 from ansible_collections.golive.cutover.plugins.module_utils.ansible_glue import run_module
 from ansible_collections.golive.cutover.plugins.module_utils.core import closing, gate, signoff, units
 from ansible_collections.golive.cutover.plugins.module_utils.core import hypercare as core
@@ -293,9 +296,12 @@ def _exit(
     unknown = sorted(set(given) - {"required", "people", "distinct"})
     problems += [Problem(f"signatures.{one}", "is none of required, people, distinct") for one in unknown]
     try:
-        rules = signoff.read_rules(given.get("required"), given.get("people"), given.get("distinct", True) is not False)
+        rules = signoff.read_rules(given.get("required"), given.get("people"))
     except InputError as error:
         problems += [Problem(f"signatures.{one.where}", one.message) for one in error.problems]
+    # As a text where it was given with -e.
+    if str(given.get("distinct", True)).lower() not in BOOLEANS_TRUE:
+        problems.append(Problem("signatures.distinct", signatures.ONE_EACH))
     try:
         wanted = closing.read_criteria(params["exit_criteria"])
     except InputError as error:

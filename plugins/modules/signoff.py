@@ -46,7 +46,7 @@ options:
     type: dict
     default: {}
   distinct:
-    description: Whether each role needs a person of its own.
+    description: Whether each role needs a person of its own. For C(hypercare) it does, and V(false) is refused.
     type: bool
     default: true
   role:

@@ -12,6 +12,7 @@ written. Nor does one that is older than the newest evidence: whoever signed has
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +22,15 @@ from ansible_collections.golive.cutover.plugins.module_utils.core.options import
 
 SIGNED = "signed"
 WITHDRAWN = "signature_withdrawn"
+
+
+def person(name: Any) -> str:
+    """Whom a name means: the same for all ways of writing it, whatever its letters, spaces and case are made of.
+
+    >>> person(" Ann  LEE ") == person("ann lee")
+    True
+    """
+    return " ".join(unicodedata.normalize("NFKC", str(name)).split()).casefold()
 
 
 @dataclass(frozen=True)
@@ -33,7 +43,7 @@ class Rules:
 
     def may(self, role: str, by: str) -> bool:
         named = self.people.get(role) or []
-        return not named or by.casefold() in [one.casefold() for one in named]
+        return not named or person(by) in [person(one) for one in named]
 
 
 def read_rules(required: Any, people: Any = None, distinct: bool = True) -> Rules:
@@ -84,7 +94,7 @@ def state(
         data = entry["data"]
         if entry["run"] != run or data.get("of") != of or entry["event"] not in (SIGNED, WITHDRAWN):
             continue
-        key = (str(data.get("role")), str(data.get("by")).casefold())
+        key = (str(data.get("role")), person(data.get("by")))
         if entry["event"] == WITHDRAWN:
             standing.pop(key, None)
             too_early.pop(key, None)
@@ -133,7 +143,7 @@ def refusal(found: Mapping[str, Any], role: str, by: str, rules: Rules) -> str |
 def signed_by(found: Mapping[str, Any], role: str, by: str) -> Mapping[str, Any] | None:
     """The signature of somebody for a role that counts."""
     for one in found["signatures"]:
-        if one["role"] == role and str(one["by"]).casefold() == by.casefold():
+        if one["role"] == role and person(one["by"]) == person(by):
             signature: Mapping[str, Any] = one
             return signature
     return None
@@ -149,7 +159,7 @@ def _why_not(signatures: Sequence[Mapping[str, Any]], role: str, by: str, rules:
     for one in signatures:
         if one["role"] == role:
             return f"{one['by']} has signed as {role} already, at {one['time']}"
-        if rules.distinct and str(one["by"]).casefold() == by.casefold():
+        if rules.distinct and person(one["by"]) == person(by):
             return f"{by} has signed as {one['role']}; one person does not sign twice"
     return None
 

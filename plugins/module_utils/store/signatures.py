@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.golive.cutover.plugins.module_utils.core import signoff
-from ansible_collections.golive.cutover.plugins.module_utils.core.errors import CutoverError
+from ansible_collections.golive.cutover.plugins.module_utils.core.errors import CutoverError, InputError, Problem
 from ansible_collections.golive.cutover.plugins.module_utils.core.hypercare import EVENT
 from ansible_collections.golive.cutover.plugins.module_utils.core.signoff import SIGNED, WITHDRAWN, Evidence, Rules
 from ansible_collections.golive.cutover.plugins.module_utils.store import ledger
@@ -15,6 +15,9 @@ from ansible_collections.golive.cutover.plugins.module_utils.store.interface imp
 
 HYPERCARE = "hypercare"
 """What is signed at the end of a watch."""
+
+
+ONE_EACH = "the exit of hypercare needs a person of its own for each role; where one person is both, let required name one role"
 
 
 class NotSigned(CutoverError):
@@ -55,6 +58,8 @@ def read(store: Store, environment: str, of: str, rules: Rules, run: str | None 
 
     The ledger is verified first: LedgerBroken when it is not what was written.
     """
+    if of == HYPERCARE and not rules.distinct:
+        raise InputError([Problem("distinct", ONE_EACH)])
     ledger.verify(store, environment)
     run = run or newest_go(store)
     everything = ledger.read(store)

@@ -16,6 +16,7 @@ from ansible_collections.golive.cutover.plugins.module_utils.core.errors import 
 from ansible_collections.golive.cutover.plugins.module_utils.store import ledger, signatures
 from ansible_collections.golive.cutover.plugins.module_utils.store.errors import LedgerBroken
 from ansible_collections.golive.cutover.plugins.module_utils.store.interface import Store
+from ansible_collections.golive.cutover.plugins.modules import hypercare as module
 
 OPS, DEV = "Operations Lead", "Development Lead"
 RULES = signoff.read_rules([OPS, DEV], {OPS: ["ann", "bob"]})
@@ -79,12 +80,38 @@ def test_who_may_not_sign(store: Store, place: Any) -> None:
     sign(store, place, OPS, "ann")
     assert "one person does not sign twice" in refused(store, place, DEV, "ANN")
     assert "ann has signed as Operations Lead already" in refused(store, place, OPS, "bob")
-    same = signoff.read_rules([OPS, DEV], {}, distinct=False)
-    assert sign(store, place, DEV, "ann", same)[1]["complete"]
-    # What was let be written under other rules does not count under these.
+    # Whoever let it be written: it does not count.
+    twice = {"of": "hypercare", "role": DEV, "by": "\u00a0ANN "}
+    ledger.append(store, place.environment, "run-1", signoff.SIGNED, twice)
     found = signatures.read(store, place.environment, "hypercare", RULES)
     assert not found["complete"] and "one person" in found["not_counted"][0]["why"]
-    assert any("does not count: Development Lead by ann" in line for line in signoff.lines(found))
+    assert any("one person does not sign twice" in line for line in signoff.lines(found))
+
+
+def test_the_exit_of_hypercare_needs_two_people_whatever_the_rules_say(store: Store, place: Any) -> None:
+    go(store, place.environment)
+    same = signoff.read_rules([OPS, DEV], {}, distinct=False)
+    for attempt in (lambda: sign(store, place, OPS, "ann", same), lambda: complete(store, place, same)):
+        with pytest.raises(InputError, match="distinct: the exit of hypercare needs a person of its own for each role"):
+            attempt()
+    sign(store, place, OPS, "ann")
+    assert "one person does not sign twice" in refused(store, place, DEV, " Ann\t")
+    assert "one person does not sign twice" in refused(store, place, DEV, "\uff21nn"), "a letter of another width"
+    asked = {"exit_criteria": [{"name": "No incident", "checks": ["HYPERCARE-INCIDENTS"]}]}
+    watch = hypercare.find_watch(ledger.read(store))
+    for distinct, fine in ((True, True), ("true", True), (False, False), ("false", False), (None, False)):
+        params = {"signatures": {"required": [OPS, DEV], "distinct": distinct}, "environment": place.environment, **asked}
+        params.update(store=place.address, host="web-1", given={})
+        known = hypercare.states(watch, hypercare.CHECKPOINTS, [], watch.start)
+        if fine:
+            assert module._exit(params, store, ledger.read(store), watch, known, watch.start)[1]["status"] == "fail"
+        else:
+            with pytest.raises(InputError, match=r"signatures\.distinct: the exit of hypercare needs a person of its own"):
+                module._exit(params, store, ledger.read(store), watch, known, watch.start)
+    # Something else may be signed by one person for two roles.
+    for role in (OPS, DEV):
+        found = signatures.sign(store, place.environment, "launch", same, role, "ann", {})[1]
+    assert found["complete"]
 
 
 def test_withdrawn_and_signed_again(store: Store, place: Any) -> None:
