@@ -40,7 +40,7 @@ def test_option_1_stops_the_scheduler_without_a_restart(after_strategy: Stage) -
     decision = live.decision()
     rollback = decision["rollback"]
     assert (rollback["strategy"], rollback["verified"], rollback["budget"]) == ("stop_scheduler", True, 30)
-    assert [one["id"] for one in rollback["verdicts"]] == ["RB-1"]
+    assert [one["id"] for one in rollback["verdicts"]] == ["RB-1", "RB-3"]
     assert decision["rolled_back"] is False
     assert "the scheduler of demo was stopped" in done.output
     assert "rolled back" not in done.stdout.split("PLAY RECAP")[-1]

@@ -78,7 +78,10 @@ def watch(spark: Spark, receiver: Receiver, tmp_path: Path, inventory: str) -> W
         with open_store(f"sqlite://{tmp_path}/golive.db", "spark_ta") as opened:
             opened._clock = lambda: now  # type: ignore[attr-defined]
             samples.write(opened, looks)
-        checks = [one for one in found["hypercare_objectives"] if one["id"] in ids]
+        checks = [one for one in found["hypercare_objectives"] + found["hypercare_checklist"] if one["id"] in ids]
+        for one in checks:
+            if one["id"] == "HC-53":
+                one["window"]["over"] = "50m"
         verdicts = run_checks(read_checks(checks, PROBES), PROBES, clock=Clock(now=lambda: now))
         return {one["id"]: one for one in verdicts}
 
@@ -86,7 +89,9 @@ def watch(spark: Spark, receiver: Receiver, tmp_path: Path, inventory: str) -> W
 
 
 def test_a_good_release_is_let_be(watch: Watch) -> None:
-    found = watch("1.0.0", 61, "SLO-3", "ESC-1", "ESC-2")
+    found = watch("1.0.0", 61, "SLO-3", "ESC-1", "ESC-2", "HC-53")
+    # A notification that was under way at one look and not at the other makes the count a little more or less.
+    assert found.pop("HC-53")["status"] in ("pass", "warn"), found
     assert {id: one["status"] for id, one in found.items()} == {"SLO-3": "pass", "ESC-1": "pass", "ESC-2": "pass"}, found
     assert found["SLO-3"]["measures"]["value"]["value"] == 0
 
