@@ -52,6 +52,12 @@ class Shop:
                 looks.append(Look("shop", now - ago, {("errors_total", ()): errors if ago < 300 else 0.0}))
             samples.write(store, looks)
 
+    def log(self) -> Path:
+        """A log with a line of five hours ago and one of two hours ago."""
+        lines = [f"{hypercare.utc(time.time() - hours * HOUR)} {what}" for hours, what in ((5, "old"), (2, "new"))]
+        (self.directory / "shop.log").write_text("\n".join([*lines, ""]), encoding="utf-8")
+        return self.directory / "shop.log"
+
     def looks(self) -> list[dict[str, Any]]:
         with open_store(self.address, "shop") as store:
             return [entry["data"] for entry in ledger.read(store, event=hypercare.EVENT)]
@@ -59,6 +65,10 @@ class Shop:
     def run(self, *arguments: str, checkpoint: str = "", **more: Any) -> Any:
         window = {"store": self.address, "environment": "shop", "name": "errors_total", "as": "increase", "over": "5m"}
         check = {"id": "H-1", "http": {"url": self.url}, "expect": {"status": "== 200"}, "tags": ["smoke", "T+0", "T+1h", "T+4h"]}
+        # What a log says since the GO, which the check has from the checkpoint.
+        go = "{{ (hypercare_result | default({})).watch.start | default('1s') }}"
+        log = {"file": [str(self.log())], "since": go, "patterns": {"old": "old", "new": "new"}}
+        since = {"id": "H-2", "log": log, "expect": {"count.old": "== 0", "count.new": "== 1"}, "tags": ["T+4h"]}
         variables = {
             "cutover_environment": "shop",
             "cutover_home": str(self.directory),
@@ -66,7 +76,7 @@ class Shop:
             "cutover_checks": [check],
             "cutover_steps": [{"name": "smoke", "checks": {"tags": ["smoke"]}}],
             "hypercare_checkpoint": checkpoint,
-            "hypercare_checklist": [check],
+            "hypercare_checklist": [check, since],
             "hypercare_objectives": [{"id": "ESC-1", "window": window, "critical": {"value": "> 20"}}],
             **more,
         }
@@ -103,7 +113,7 @@ def test_the_checkpoint_that_is_due_is_looked_at_recorded_and_reported(shop: Sho
     assert [(one["checkpoint"], one["decision"], one["late"]) for one in shop.looks()] == [("T+4h", "go", False)]
     decision = shop.decision()
     assert (decision["kind"], decision["decision"], decision["release"]) == ("hypercare", "go", "1.0.0")
-    assert statuses(decision) == {"HYPERCARE-LOOKS": "pass", "ESC-1": "pass", "H-1": "pass"}
+    assert statuses(decision) == {"HYPERCARE-LOOKS": "pass", "ESC-1": "pass", "H-1": "pass", "H-2": "pass"}
     again = shop.run()
     assert again.rc != 0, "it has passed, so none is due; and the ones before were missed"
     assert "no checkpoint is due now, and T+0, T+15m, T+1h were missed" in again.output
