@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.stage import Stage, port_block
+from tests.e2e.stage import Stage, port_block, quick
 
 
 @contextlib.contextmanager
@@ -57,7 +57,7 @@ def accepted(module_stage: Callable[[], Stage]) -> Stage:
     """Return a machine on which 1.0.0 was accepted."""
     made = module_stage()
     made.machine.start()
-    made.go("1.0.0")
+    made.go("1.0.0", **quick("redis", "proxy"))
     return made
 
 

@@ -58,19 +58,32 @@ def settings(**more: str) -> dict[str, Any]:
 FEW = {"SMOKE-1", "SMOKE-5", "A-001"}
 
 
-def quick() -> dict[str, Any]:
-    """The runbook with few checks, for tests that are not about checks."""
+#: The steps of the runbook that every cutover needs.
+NEEDED = ("preflight", "secrets", "deploy", "smoke", "regression")
+
+
+def quick(*more_steps: str) -> dict[str, Any]:
+    """The runbook with few checks and the steps that every cutover needs, for tests that are about something else.
+
+    ``redis`` and ``proxy`` are the other steps that change something.
+    """
+    steps = [one for one in STEPS if one["name"] in (*NEEDED, *more_steps)]
     return {
         "cutover_checks": [one for one in CHECKS if one["id"] in FEW],
-        "cutover_steps": [one for one in STEPS if one["name"] not in ("cli", "ui")],
+        "cutover_steps": steps,
         "cutover_gate": {
             "criteria": [
                 {"name": "Smoke", "tags": ["smoke"]},
                 {"name": "Regression", "tags": ["regression"], "pass_rate": "95%"},
-                {"name": "Deployment", "steps": [one["name"] for one in STEPS if "role" in one]},
+                {"name": "Deployment", "steps": [one["name"] for one in steps if "role" in one]},
             ]
         },
     }
+
+
+def settled() -> list[dict[str, Any]]:
+    """The steps of the runbook for a machine whose Redis and proxy are as they should be already."""
+    return [one for one in STEPS if one["name"] not in ("redis", "proxy")]
 
 
 @contextlib.contextmanager

@@ -57,6 +57,8 @@ def test_both_acts_end_as_they_should(played: tuple[Stage, AnsibleResult]) -> No
     assert stage.statuses() == {"1.0.0": "accepted", "1.1.0": "rejected"}
     assert not stage.locked()
     assert stage.verify_ledger() > 20
+    # A step that failed has its end in the ledger as well, and what came after it was not begun.
+    assert ("step_ended", "smoke") in stage.events(second.name) and ("step_ended", "regression") not in stage.events(second.name)
 
 
 def test_the_account_is_readable(played: tuple[Stage, AnsibleResult]) -> None:

@@ -26,7 +26,7 @@ def test_check_mode_on_a_running_system(live: Stage) -> None:
     """It says what would be done, asks the checks of what runs, and claims neither GO nor a deployment."""
     before, runs = tree(live.home / "golive"), live.runs()
     seen = live.decision()["run"]
-    done = live.run("cutover", "1.0.1", "--check", **quick())
+    done = live.run("cutover", "1.0.1", "--check", **quick("redis", "proxy"))
     assert done.rc == 0, done.why
     after = tree(live.home / "golive")
     changed = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}

@@ -63,7 +63,7 @@ def own_place(stage: Stage, installed: Path) -> Callable[[], Path]:
             (group_vars / one.name).write_text(one.read_text(encoding="utf-8"), encoding="utf-8")
         (place / "prod/hosts.yml").write_text((INVENTORY / "hosts.yml").read_text(encoding="utf-8"), encoding="utf-8")
         (place / "ansible.cfg").write_text("[defaults]\n", encoding="utf-8")
-        stage.variables.update({**quick(), "demo_root": str(ROOT), "cutover_reports_dir": None})
+        stage.variables.update({**quick("redis", "proxy"), "demo_root": str(ROOT), "cutover_reports_dir": None})
         return place
 
     return make

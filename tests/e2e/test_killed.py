@@ -40,7 +40,7 @@ def kill_at(stage: Stage, playbook: str, release: str | None, task: str, nth: in
 
 def test_killed_in_every_step_of_a_cutover(stage: Stage) -> None:
     """One after the other on one machine: each run gets past where the one before was killed, and the last one to GO."""
-    stage.variables.update(quick())
+    stage.variables.update(quick("redis", "proxy"))
     keys = stage.machine.redis.dbsize()
     for _step, task, nth in ON_THE_WAY:
         kill_at(stage, "cutover", "1.0.0", task, nth)

@@ -29,7 +29,7 @@ def test_no_secret_is_written_anywhere(stage: Stage, canary: str) -> None:
     # In the forms that a token has, so that nothing is refused as a placeholder; each half is looked for as well.
     token, webhook, checked = f"110201543:{canary}-bot", f"{canary}-hook", f"{canary}-header"
     secrets = {"canary": canary, "token": token, "webhook": webhook, "checked": checked}
-    few = quick()
+    few = quick("redis", "proxy")
     asked = [dict(one) for one in few["cutover_checks"]]
     asked[0]["http"] = {**asked[0]["http"], "headers": {"Authorization": {"secret": "front_token"}}}
     # One that fails, so that its request is told in full.

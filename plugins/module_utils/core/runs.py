@@ -58,6 +58,10 @@ PLAN_OPTIONS: Mapping[str, Option] = {
 }
 
 
+#: Names of steps that every run has by itself.
+RESERVED = {"preflight": "it comes before all others", "rollback": "it follows a NO-GO"}
+
+
 def _read_steps(raw: Any, checks: Sequence[Check] | None, problems: list[Problem]) -> None:
     if not isinstance(raw, Sequence) or isinstance(raw, str):
         problems.append(Problem("cutover_steps", f"expected a list, got {raw!r}"))
@@ -71,6 +75,8 @@ def _read_steps(raw: Any, checks: Sequence[Check] | None, problems: list[Problem
             problems.append(Problem(where, "expected either a role or checks"))
         if clean["name"] in seen:
             problems.append(Problem(where, "the name stands twice"))
+        if clean["name"] in RESERVED:
+            problems.append(Problem(where, f"the run itself has a step of that name ({RESERVED[clean['name']]}); take another one"))
         seen.add(clean["name"])
         if clean["checks"] and checks is not None and not select(checks, clean["checks"]["tags"]):
             tags = ", ".join(clean["checks"]["tags"])

@@ -42,6 +42,8 @@ def test_a_sound_plan_has_no_problems() -> None:
         ({"steps": [{"name": "x", "checks": {"ids": ["A"]}}]}, "expected {tags: [...]}"),
         ({"steps": [{"name": "x", "role": "r", "budget": 5}]}, "cutover_steps[x].budget: 5 has no unit"),
         ({"steps": [{"name": "x", "role": "r"}, {"name": "x", "role": "r"}]}, "the name stands twice"),
+        ({"steps": [{"name": "preflight", "role": "r"}]}, "the run itself has a step of that name"),
+        ({"steps": [{"name": "rollback", "role": "r"}]}, "the run itself has a step of that name"),
         ({"steps": "deploy"}, "cutover_steps: expected a list"),
         ({"gate": {"criteria": [{"name": "G", "checks": ["B"]}]}}, "there is no check 'B'"),
         ({"gate": {"criteria": [{"name": "G", "tags": ["gone"]}]}}, "no check carries any of gone"),
