@@ -54,6 +54,12 @@ def watch_news(hostvars: Mapping[str, Any], hosts: Sequence[str], round: int) ->
     return notices.watch_news(known, int(round))
 
 
+def watch_table(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    from ansible_collections.golive.cutover.plugins.module_utils.core import escalation
+
+    return escalation.one_table([one["gate"]["criteria"] for one in results])
+
+
 def told_line(result: Mapping[str, Any]) -> str:
     from ansible_collections.golive.cutover.plugins.module_utils.core import notices
 
@@ -71,4 +77,5 @@ class FilterModule:
             "told_since": told_since,
             "untold": untold,
             "watch_news": watch_news,
+            "watch_table": watch_table,
         }

@@ -346,6 +346,16 @@ def rows(found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return table + ([{"name": "No condition became critical", "checks": needed}] if needed else [])
 
 
+def one_table(tables: Iterable[Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]:
+    """The table of a watch over several hosts: each row names the checks of all of them. What one host has nothing to say of yet,
+    another may."""
+    found: dict[str, list[str]] = {}
+    for row in (row for table in tables for row in table):
+        known = found.setdefault(str(row["name"]), [])
+        known.extend(str(one) for one in row["checks"] if str(one) not in known)
+    return [{"name": name, "checks": checks} for name, checks in found.items()]
+
+
 def shown(verdict: Mapping[str, Any]) -> str:
     """The first measure that a threshold is about, for the line."""
     for column in ("critical", "warn", "expect"):

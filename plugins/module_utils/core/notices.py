@@ -59,8 +59,8 @@ def notices(
 
 
 def untold(messages: Sequence[Mapping[str, Any]], results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The messages that did not get to every channel that wants them: each with ``only``, the channels that are still to be told, so
-    that telling it again tells nobody twice, whatever the store remembers."""
+    """The messages that did not get to every channel that wants them: each with ``only``, the channels that are still to be told,
+    so that telling it again tells nobody twice, whatever the store remembers."""
     found = []
     for one in messages:
         ours = [result for result in results if all(result.get(key) == one.get(key) for key in ("run", "event", "topic"))]

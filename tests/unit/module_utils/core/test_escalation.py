@@ -150,3 +150,26 @@ def test_the_value_of_a_look_is_the_measure_that_a_threshold_is_about() -> None:
     expected = {"warn": {"latency": "> 1s"}, "expect": {"status": "== 200"}}
     assert escalation.shown({"measures": measures, "expected": expected}) == "12 ms"
     assert escalation.shown({"measures": {}, "expected": {"warn": {"latency": "> 1s"}}}) == ""
+
+
+def test_a_condition_that_one_host_cannot_speak_of_yet_is_in_the_table_of_all() -> None:
+    first = escalation.add({}, [seen("A"), seen("B", None, waiting=True)], GO)
+    second = escalation.add({}, [seen("A", None, waiting=True), seen("B", "critical")], GO)
+    tables = [escalation.rows(escalation.verdicts(one, GO)) for one in (first, second)]
+    assert [row["checks"] for row in tables[0]] == [["HYPERCARE-WATCH"], ["A"]]
+    whole = escalation.one_table(tables)
+    assert [row["checks"] for row in whole] == [["HYPERCARE-WATCH"], ["A", "B"]]
+    assert escalation.one_table([]) == []
+
+
+def test_each_host_has_levels_and_stops_of_its_own() -> None:
+    ledger = Ledger()
+    ledger.look([seen("A", "critical"), seen("B")])
+    ledger.append("hypercare_stop", strategy="stop_scheduler", verified=True)
+    other = escalation.known_levels(ledger.entries, WATCH, "other")
+    assert other == {} and escalation.stops_of(ledger.entries, WATCH, "other") == {}
+    bad = [seen("A", "critical"), seen("B")]
+    assert ledger.stop(bad) is None, "this one is stopped"
+    due = escalation.stop_due(TABLE, bad, other, {})
+    assert due is not None and due["strategy"] == "stop_scheduler", "one that shares the ledger is not"
+    assert [one["condition"] for one in escalation.changes(TABLE, bad, other)] == ["A"]
