@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,11 @@ import requests
 import yaml
 
 from ansible_collections.golive.cutover.plugins.module_utils.core.checks import read_checks
+from ansible_collections.golive.cutover.plugins.module_utils.core.runner import run_checks
 from ansible_collections.golive.cutover.plugins.module_utils.hypercare import sampler
 from ansible_collections.golive.cutover.plugins.module_utils.probes._page import Selector
 from ansible_collections.golive.cutover.plugins.module_utils.probes.registry import PROBES
-from tests.conftest import ROOT, AnsibleResult, _tool
+from tests.conftest import ROOT, AnsibleResult, _tool, wait_until
 from tests.e2e.stage import Stage
 
 # One process runs them all, as they share a machine.
@@ -140,6 +142,21 @@ def test_the_sampler_finds_every_series_of_the_watch(played: Played) -> None:
         if "window" in check:
             one = check["window"]
             assert any(Selector(one["name"], one.get("labels") or {}).selects(key) for key in known), check["id"]
+
+
+def test_a_spike_of_errors_in_a_log_is_found_by_the_watch(played: Played, tmp_path: Path) -> None:
+    """What the logs have now passes; an ERROR or an [error] in each of 25 lines, behind an older line, does not."""
+    asked = [one for one in played.watch["hypercare_checklist"] if one["id"] in ("HC-5", "HC-6")]
+    for one in asked:
+        one["log"]["since"] = "2s"
+    wait_until(
+        lambda: {one["status"] for one in run_checks(read_checks(asked, PROBES), PROBES)} == {"pass"}, 60, "two quiet seconds"
+    )
+    for one, form in zip(asked, ("%Y-%m-%dT%H:%M:%S ERROR x\n", "%Y/%m/%d %H:%M:%S [error] x\n")):
+        log = tmp_path / one["id"]
+        log.write_text(time.strftime(form, time.localtime(0)) + time.strftime(form) * 25, encoding="utf-8")
+        one["log"].update(file=[str(log)], since="1h")
+    assert [one["status"] for one in run_checks(read_checks(asked, PROBES), PROBES)] == ["fail", "fail"]
 
 
 def test_a_slow_websocket_is_found_by_its_latency_and_rolled_back(played: Played) -> None:
