@@ -16,8 +16,12 @@ from typing import Any
 
 import pytest
 import requests
+import yaml
 
-from tests.conftest import CACHE, wait_until
+from ansible_collections.golive.cutover.plugins.module_utils.core.checks import read_checks
+from ansible_collections.golive.cutover.plugins.module_utils.core.runner import run_checks
+from ansible_collections.golive.cutover.plugins.module_utils.probes.registry import PROBES
+from tests.conftest import CACHE, ROOT, wait_until
 from tests.e2e.spark_ta_stage import KEYS, SparkTa
 from tests.e2e.stage import port_block, recap
 
@@ -74,6 +78,17 @@ def assert_data(spark: SparkTa) -> None:
 def health(spark: SparkTa) -> dict[str, Any]:
     found: dict[str, Any] = requests.get(f"http://127.0.0.1:{spark.front}/api/public/health", timeout=5).json()
     return found
+
+
+def containers_of_the_watch(spark: SparkTa) -> dict[str, Any]:
+    """The verdict of HC-07, as a checkpoint of the watch would ask it now."""
+    text = (ROOT / "inventories/spark_ta/group_vars/all/containers.yml").read_text(encoding="utf-8")
+    [check] = yaml.safe_load(text)["spark_container_checklist"]
+    names = [f"{spark.key}-{name}" for name in ("executor-1", "executor-2", "web-next-1", "spark-redis")]
+    check["container"] = {"docker_host": spark.engine["DOCKER_HOST"], "name": names, "reduce": "worst"}
+    [verdict] = run_checks(read_checks([check], PROBES), PROBES)
+    assert verdict["id"] == "HC-07"
+    return verdict
 
 
 def by_id(verdicts: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -157,7 +172,10 @@ def test_the_same_again_changes_nothing(spark: SparkTa) -> None:
 def test_redis_that_is_killed_comes_back_with_its_data(spark: SparkTa) -> None:
     spark.redis().set("after:aof", "written a moment ago")
     wait_until(lambda: spark.redis().info("persistence")["aof_pending_bio_fsync"] == 0, what="the fsync")
+    assert containers_of_the_watch(spark)["status"] == "pass"
     spark.kill_redis()
+    ended = containers_of_the_watch(spark)
+    assert (ended["status"], "restarts is 1" in ended["reason"]) == ("fail", True), ended
     assert spark.redis().get("after:aof") == "written a moment ago"
     assert_data(spark)
 

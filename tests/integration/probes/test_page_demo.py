@@ -8,10 +8,14 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import yaml
 
+from ansible_collections.golive.cutover.plugins.module_utils.core.checks import read_checks
+from ansible_collections.golive.cutover.plugins.module_utils.core.runner import run_checks
 from ansible_collections.golive.cutover.plugins.module_utils.probes.base import Observation
 from ansible_collections.golive.cutover.plugins.module_utils.probes.page import PageProbe
-from tests.conftest import CACHE, _tool
+from ansible_collections.golive.cutover.plugins.module_utils.probes.registry import PROBES
+from tests.conftest import CACHE, ROOT, _tool
 from tests.integration.demo.conftest import App, Spark, spark
 from tests.integration.probes.looking import look
 
@@ -121,6 +125,22 @@ def test_a_websocket_that_is_dropped_is_seen_on_the_pill(spark: Spark, visit: Ca
     assert int(seen.document["pill"]["attributes"]["data-reconnects"]) >= 1
     assert seen.measures["text.pill"] in ("WS✗", "WS↻")
     assert web.metric("websockets_reconnects_total") >= 1
+
+
+@pytest.mark.usefixtures("visit")
+def test_the_page_check_of_the_watch_passes_a_good_release_and_fails_a_script_that_ends(spark: Spark) -> None:
+    """HC-52 of inventories/spark_ta as it stands there, but for address and browser."""
+    text = (ROOT / "inventories/spark_ta/group_vars/all/hypercare.yml").read_text(encoding="utf-8")
+    [check] = yaml.safe_load(text)["spark_page_checklist"]
+    assert check["id"] == "HC-52"
+    del check["critical"]  # a busy machine is slow
+    found = []
+    for release in ("1.0.0", "1.1.0-js-error"):
+        address = f"{spark.start('web', release).url}/technical-analysis"
+        check["page"] = {**check["page"], "url": address, "browser": str(CACHE / "bin/chromium"), "within": "15s"}
+        found += run_checks(read_checks([check], PROBES), PROBES)
+    assert found[0]["status"] in ("pass", "warn"), found
+    assert (found[1]["status"], "js_errors is 1" in found[1]["reason"]) == ("fail", True), found
 
 
 @pytest.mark.parametrize("path", ["/technical-analysis", "/alerts", "/btcturk"])
