@@ -64,6 +64,7 @@ _value:
   description:
     - C(files), each output with its text.
     - C(groups), the names of the rule groups in C(files.rules).
+    - C(rules), the C(group), C(name) and C(expr) of each rule there.
     - C(watched), the checks and measures that have rules.
     - C(untranslated), a list of C(check), C(measure), C(condition) and C(reason).
     - C(dashboard_uid), the uid of the dashboard.
@@ -100,6 +101,7 @@ def monitoring(
     return {
         "files": files,
         "groups": [rules.group_name(plan.settings.environment)] if plan.signals else [],
+        "rules": rules.evaluated(plan),
         "watched": [{"check": one.check, "measure": one.measure} for one in plan.signals],
         "untranslated": [one._asdict() for one in plan.untranslated],
         "dashboard_uid": dashboard.uid(plan.settings),

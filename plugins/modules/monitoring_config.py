@@ -57,6 +57,26 @@ options:
     type: list
     elements: str
     default: []
+  rules:
+    description:
+      - The rules that Prometheus must evaluate afterwards, all of each group, in their order. A group of the same name that holds
+        something else, such as what an earlier file has left, is refused by that.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      group:
+        description: The name of its group.
+        type: str
+        required: true
+      name:
+        description: The name of the alert, or of the series that is recorded.
+        type: str
+        required: true
+      expr:
+        description: Its expression. It may be written otherwise than Prometheus prints it.
+        type: str
+        required: true
   url:
     description: Address of the running server, with its path prefix where it has one. Required unless O(reload=none).
     type: str
@@ -107,6 +127,8 @@ EXAMPLES = r"""
     config: /etc/prometheus/prometheus.yml
     url: http://127.0.0.1:9090
     groups: ["golive:shop"]
+    rules:
+      - {group: "golive:shop", name: ShopDown, expr: "up{job='shop'} == 0"}
     content: |
       groups:
         - name: golive:shop
@@ -147,6 +169,7 @@ from ansible.module_utils.urls import open_url
 from ansible_collections.golive.cutover.plugins.module_utils._files import FileState, read_file
 from ansible_collections.golive.cutover.plugins.module_utils.ansible_glue import run_module
 from ansible_collections.golive.cutover.plugins.module_utils.core.errors import InputError, Problem
+from ansible_collections.golive.cutover.plugins.module_utils.monitoring.loaded import Rule
 from ansible_collections.golive.cutover.plugins.module_utils.monitoring.placing import TOOLS, Placing, Refused, Server, same
 
 if TYPE_CHECKING:
@@ -169,7 +192,7 @@ def _wanted(params: dict[str, Any], lenient: bool) -> FileState | None:
     elif not lenient and not os.path.isdir(os.path.dirname(params["path"])):
         problems.append(Problem("path", "its directory does not exist"))
     if params["kind"] == "alertmanager":
-        problems += [Problem(name, "goes with kind: prometheus") for name in ("config", "groups") if params[name]]
+        problems += [Problem(name, "goes with kind: prometheus") for name in ("config", "groups", "rules") if params[name]]
         if params["state"] == "absent":
             problems.append(Problem("state", "Alertmanager does not run without its configuration"))
     if not re.fullmatch(r"0?[0-7]{3}", params["mode"]):
@@ -246,7 +269,10 @@ def monitoring_config(module: AnsibleModule) -> dict[str, Any]:
         pid_file=params["pid_file"],
     )
     groups = params["groups"] if wanted is not None else []
-    placing = Placing(server, time.monotonic, time.sleep, float(params["timeout"]), groups)
+    rules: dict[str, list[Rule]] = {}
+    for one in params["rules"] if wanted is not None else []:
+        rules.setdefault(one["group"], []).append(Rule(one["name"], one["expr"]))
+    placing = Placing(server, time.monotonic, time.sleep, float(params["timeout"]), groups, rules)
     there = read_file(params["path"])
     if module.check_mode:
         changed = not same(there, wanted)
@@ -275,6 +301,12 @@ def main() -> None:
             "tool": {"type": "str"},
             "config": {"type": "path"},
             "groups": {"type": "list", "elements": "str", "default": []},
+            "rules": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {name: {"type": "str", "required": True} for name in ("group", "name", "expr")},
+            },
             "url": {"type": "str"},
             "reload": {"type": "str", "choices": ["http", "signal", "none"], "default": "http"},
             "pid_file": {"type": "path"},

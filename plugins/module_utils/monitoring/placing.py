@@ -17,12 +17,14 @@ import os
 import re
 import signal
 import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
+from urllib.parse import urlencode
 
 from ansible_collections.golive.cutover.plugins.module_utils._files import FileState, read_file, sync_directory, write_file
 from ansible_collections.golive.cutover.plugins.module_utils.core.errors import CutoverError
+from ansible_collections.golive.cutover.plugins.module_utils.monitoring.loaded import Rule, difference, read_groups
 
 _POLL = 0.1
 _LONGEST = 2000
@@ -110,24 +112,35 @@ class Server:
         except (OSError, ValueError) as error:
             raise Refused(f"{self.pid_file} does not hold the number of a process, so nothing can be told to reload") from error
 
-    def groups(self) -> set[str]:
-        """The rule groups that Prometheus evaluates. Raises Refused."""
+    def groups(self) -> list[tuple[str, list[Rule]]]:
+        """The rule groups that Prometheus evaluates, with their rules. Raises Refused."""
         status, text = self.fetch("GET", f"{self.url}/api/v1/rules")
         try:
-            return {str(group["name"]) for group in json.loads(text)["data"]["groups"]}
+            return read_groups(json.loads(text))
         except (ValueError, KeyError, TypeError) as error:
             raise Refused(f"{self.url} does not say which rules it has (status {status})") from error
+
+    def formatted(self, expression: str) -> str | None:
+        """An expression as Prometheus prints it; None where it does not, such as before 2.39."""
+        status, text = self.fetch("GET", f"{self.url}/api/v1/format_query?{urlencode({'query': expression})}")
+        try:
+            return str(json.loads(text)["data"]) if status == 200 else None
+        except (ValueError, KeyError, TypeError):
+            return None
 
 
 @dataclass
 class Placing:
-    """One change. ``clock`` and ``sleep`` are in seconds; ``groups``: rule groups that must be evaluated afterwards."""
+    """One change. ``clock`` and ``sleep`` are in seconds; ``groups``: rule groups that must be evaluated afterwards, and
+    ``rules``: what each of them must be, where that is known."""
 
     server: Server
     clock: Callable[[], float]
     sleep: Callable[[float], None]
     timeout: float = 15.0
     groups: Sequence[str] = ()
+    rules: Mapping[str, Sequence[Rule]] = field(default_factory=dict)
+    _printed: dict[str, str | None] = field(default_factory=dict)
 
     def test(self, path: str, state: FileState) -> None:
         """Have the content tested without placing it. Raises Refused."""
@@ -195,13 +208,26 @@ class Placing:
         missing = self._missing()
         if missing:
             raise Refused(
-                f"{self.server.kind} does not evaluate the group {missing[0]}: "
-                f"its configuration has no line such as: rule_files: [{os.path.dirname(path)}/*.yml]"
+                f"{self.server.kind} was reloaded, and {missing}; "
+                f"its configuration needs a line such as: rule_files: [{os.path.dirname(path)}/*.yml]"
             )
         raise Refused(f"{self.server.kind} was told to reload and did not within {self.timeout:g} s")
 
-    def _missing(self) -> list[str]:
-        return sorted(set(self.groups) - self.server.groups()) if self.groups else []
+    def _missing(self) -> str:
+        """What is missing of the rules that must be evaluated. A group of that name is not enough: another file may have it."""
+        if not self.groups and not self.rules:
+            return ""
+        there = self.server.groups()
+        names = [name for name, _rules in there]
+        absent = [name for name in sorted(self.groups) if name not in names]
+        if absent:
+            return f"it does not evaluate the group {absent[0]}"
+        return difference(self.rules, there, self._formatted)
+
+    def _formatted(self, expression: str) -> str | None:
+        if expression not in self._printed:
+            self._printed[expression] = self.server.formatted(expression)
+        return self._printed[expression]
 
 
 def same(there: FileState | None, wanted: FileState | None) -> bool:

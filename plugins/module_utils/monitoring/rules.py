@@ -28,6 +28,13 @@ def group_name(environment: str) -> str:
     return f"golive:{environment}"
 
 
+def evaluated(plan: Plan) -> list[dict[str, str]]:
+    """The rules of the file in their order: the ``group``, ``name`` and ``expr`` of each."""
+    group = group_name(plan.settings.environment)
+    found = [rule for signal in plan.signals for rule in _rules(signal, plan.settings)]
+    return [{"group": group, "name": rule.get("alert") or rule["record"], "expr": rule["expr"]} for rule in found]
+
+
 def render(plan: Plan) -> str:
     """The rule file. One group: the alerts are asked of what was recorded just before."""
     settings = plan.settings

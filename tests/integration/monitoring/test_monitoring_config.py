@@ -95,6 +95,22 @@ def test_rules_that_no_configuration_names_are_taken_back(rules: Run, tmp_path: 
     assert list(elsewhere.iterdir()) == []
 
 
+def test_another_file_with_a_group_of_that_name_does_not_count(rules: Run, place: Path, tmp_path: Path) -> None:
+    wanted = {"group": "shop", "name": "Away", "expr": "sum( up==0 ) by(job) > bool 0.50 or up offset 90m"}
+    content = OTHER.replace("up == 0", wanted["expr"])
+    assert rules(content, rules=[wanted])["reloaded"], "Prometheus prints it otherwise, and it is the same"
+    assert not rules(content, rules=[wanted])["changed"]
+    # What it goes on to evaluate is the file from before, and the new one is in a place that it does not read.
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    for changed, word in (("0.75", "another rule Away"), ("0.50", "")):
+        new = {**wanted, "expr": wanted["expr"].replace("0.50", changed)}
+        moved = rules(content.replace("0.50", changed), rules=[new], path=str(elsewhere / "shop.yml"), timeout=1)
+        assert moved["failed"] == bool(word) and word in moved.get("msg", "")
+    other = rules(RULES, rules=[{"group": "shop", "name": "Down", "expr": "up == 0"}], path=str(elsewhere / "down.yml"), timeout=1)
+    assert other["failed"] and "it evaluates other rules in the group shop: Down" in other["msg"]
+
+
 def test_a_whole_that_does_not_fit_together_takes_the_change_back(rules: Run, server: Prometheus, place: Path) -> None:
     rules()
     (server.directory / "prometheus.yml").write_text("global: {scrape_interval: never}\n")

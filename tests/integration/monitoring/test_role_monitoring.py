@@ -143,7 +143,7 @@ def test_what_is_refused_changes_nothing(site: Site, ansible_playbook: Play) -> 
     refused = ansible_playbook(PLAY, extra_vars=wrong)
     assert refused.rc != 0
     assert "amtool refuses" in refused.output and "field address not found" in refused.output
-    lookahead = {"url": "http://127.0.0.1:1", "query": "sum(up"}
+    lookahead = {"url": "http://127.0.0.1:1", "query": "sum(up", "age_of": "none"}
     wrong = {**site.variables, "cutover_checks": [{"id": "Q", "promql": lookahead, "expect": {"value": "== 1"}}]}
     refused = ansible_playbook(PLAY, extra_vars=wrong)
     assert refused.rc != 0
