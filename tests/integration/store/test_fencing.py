@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -48,11 +49,12 @@ def test_whoever_lost_the_lock_writes_nothing(store: Store, clock: Any) -> None:
     lock.acquire(store, BOB)
     mine = FencedStore(store, token, "run-1", lease=600)
     before = lock.read(store)
-    for write in (
+    writes: list[Callable[[], object]] = [
         lambda: ledger.append(mine, "test", "run-1", "step_ended"),
         lambda: ledger.append(mine, "test", "run-1", "step_ended", dry=True),
         lambda: releases.stage(mine, "1.0.0", "run-1", {}),
-    ):
+    ]
+    for write in writes:
         with pytest.raises(LockLost, match="run-2"):
             write()
     assert lock.read(store) == before
