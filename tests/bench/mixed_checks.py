@@ -137,7 +137,7 @@ def checks(front: str, service: str, redis: int, home: Path) -> list[dict[str, A
                 "expect": {"count.leader": "== 1000"},
             },
         ),
-        (2, {"process": {"pattern": "ansible-playbook"}, "expect": {"count": ">= 1"}}),
+        (2, {"process": {"pattern": f"redis-server.*:{redis}"}, "expect": {"count": "== 1"}}),
     ]
     asked = [check for count, check in kinds for _number in range(count)]
     return [{"id": f"X-{number:02}", **check} for number, check in enumerate(asked, start=1)]
