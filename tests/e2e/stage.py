@@ -41,6 +41,7 @@ def _variables(name: str) -> dict[str, Any]:
 DEMO = _variables("main")
 STEPS: list[dict[str, Any]] = _variables("steps")["cutover_steps"]
 CHECKS: list[dict[str, Any]] = _variables("checks")["spark_checks"]
+CRITERIA: list[dict[str, Any]] = _variables("gate")["spark_criteria"]
 PAGES: list[dict[str, Any]] = _variables("pages")["spark_page_checks"]
 
 
@@ -81,9 +82,20 @@ def quick(*more_steps: str) -> dict[str, Any]:
     }
 
 
-def settled() -> list[dict[str, Any]]:
-    """The steps of the runbook for a machine whose Redis and proxy are as they should be already."""
-    return [one for one in STEPS if one["name"] not in ("redis", "proxy")]
+#: Steps that a machine needs once: they find nothing to do when the next release comes.
+ONCE = ("redis", "proxy")
+
+
+def settled(*without: str) -> dict[str, Any]:
+    """The runbook for a machine whose Redis and proxy are as they should be already, and without these steps."""
+    left_out = (*ONCE, *without)
+    criteria = [
+        {**one, "steps": [name for name in one["steps"] if name not in left_out]} if "steps" in one else one for one in CRITERIA
+    ]
+    return {
+        "cutover_steps": [one for one in STEPS if one["name"] not in left_out],
+        "cutover_gate": {"criteria": criteria},
+    }
 
 
 @contextlib.contextmanager

@@ -43,7 +43,7 @@ def refused_and_rolled_back(stage: Stage, release: str, **variables: Any) -> dic
 
 @pytest.mark.parametrize(("release", "found_by"), FAULTS, ids=[release for release, _found_by in FAULTS])
 def test_fault_is_found(live: Stage, release: str, found_by: set[str]) -> None:
-    decision = refused_and_rolled_back(live, release, cutover_steps=settled())
+    decision = refused_and_rolled_back(live, release, **settled())
     failed = {one["id"] for one in decision["verdicts"] if one["status"] == "fail" and one["required"]}
     assert found_by <= failed, {one["id"]: one["reason"] for one in decision["verdicts"] if one["status"] != "pass"}
     assert any(name in reason for reason in decision["reasons"] for name in found_by)
@@ -53,7 +53,7 @@ def quick_with(checks: list[dict[str, Any]], *steps: str) -> dict[str, Any]:
     """The quick runbook with these checks too, and of the steps that ask checks only these."""
     few = quick()
     few["cutover_checks"] = [one for one in few["cutover_checks"] if {*one["tags"]} & {"rollback", *steps}] + checks
-    few["cutover_steps"] = [one for one in settled() if "role" in one or one["name"] in steps]
+    few["cutover_steps"] = [one for one in settled()["cutover_steps"] if "role" in one or one["name"] in steps]
     few["cutover_gate"] = {"criteria": [{"name": "Every step", "tags": [*steps]}]}
     return few
 
@@ -89,8 +89,7 @@ def test_an_error_in_a_script_is_found_in_a_browser_alone(live: Stage) -> None:
 
 def test_a_stream_that_nginx_buffers(live: Stage) -> None:
     """Smoke already stops it, as nothing comes in its three seconds. Without smoke, S-003 says what it is: buffered."""
-    steps = [one for one in settled() if one["name"] != "smoke"]
-    decision = refused_and_rolled_back(live, "1.1.0-buffered", cutover_steps=steps)
+    decision = refused_and_rolled_back(live, "1.1.0-buffered", **settled("smoke"))
     (found,) = [one for one in decision["verdicts"] if one["id"] == "S-003"]
     assert found["status"] == "fail", found
     assert found["measures"]["buffered"]["value"] is True
@@ -98,13 +97,13 @@ def test_a_stream_that_nginx_buffers(live: Stage) -> None:
 
 
 def test_a_release_that_refuses_its_configuration(live: Stage) -> None:
-    decision = refused_and_rolled_back(live, "1.1.0-bad-config", cutover_steps=settled())
+    decision = refused_and_rolled_back(live, "1.1.0-bad-config", **settled())
     assert decision["hosts"]["demo"]["failed"]["step"] == "deploy"
     assert "ALERT_RULES_SCHEMA" in "\n".join(decision["reasons"])
 
 
 def test_a_release_that_never_gets_healthy(live: Stage) -> None:
-    decision = refused_and_rolled_back(live, "1.1.0-unhealthy", deploy_services=services("3s"), cutover_steps=settled())
+    decision = refused_and_rolled_back(live, "1.1.0-unhealthy", deploy_services=services("3s"), **settled())
     assert decision["hosts"]["demo"]["failed"]["step"] == "deploy"
     assert "503" in "\n".join(decision["reasons"])
 
@@ -112,7 +111,7 @@ def test_a_release_that_never_gets_healthy(live: Stage) -> None:
 def test_a_release_that_crashes_after_it_was_deployed(live: Stage) -> None:
     """It is up when it is deployed, and gone while the checks look at it."""
     later = settings(SPARK_FAULT_CRASH_AFTER_SEC="4")
-    decision = refused_and_rolled_back(live, "1.1.0-crash", secrets_values=later, cutover_steps=settled())
+    decision = refused_and_rolled_back(live, "1.1.0-crash", secrets_values=later, **settled())
     assert decision["reasons"]
 
 
