@@ -450,7 +450,9 @@ def run_stages(names: Sequence[str], known: Mapping[str, Callable[[], Tally]]) -
     """Run stages: first those that may run side by side, then the others one by one."""
     lanes = [wanted for lane in SIDE_BY_SIDE if (wanted := [name for name in lane if name in names])]
     if len(lanes) > 1:
-        virtual_environment("newest", "lint")  # made here, as two lanes would make it at once
+        # Made here, as two lanes would make it at once. What keeps it from being made is told by the stage that needs it.
+        with contextlib.suppress(Exception):
+            virtual_environment("newest", "lint")
         with concurrent.futures.ThreadPoolExecutor(len(lanes)) as pool:
             for tallies in pool.map(lambda lane: [run_stage(name, known[name]) for name in lane], lanes):
                 yield from tallies

@@ -35,7 +35,7 @@ def notices(
         raise AnsibleFilterError(str(error)) from error
 
 
-def untold(messages: Sequence[Mapping[str, Any]], results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def untold(messages: Sequence[Mapping[str, Any]], results: Sequence[Mapping[str, Any]] | None) -> list[dict[str, Any]]:
     from ansible_collections.golive.cutover.plugins.module_utils.core import notices as core
 
     return core.untold(messages, results)

@@ -47,20 +47,26 @@ def notices(
     them. ``put_off``: what `untold` has returned. An event takes the place of what was put off about the same, which is not so any
     more. Raises InputError.
     """
+    # Whoever was to be called and was not told yet is told how it is now, also when nobody would be called for that alone.
+    called = {_about(one) for one in put_off if one["event"] == "page"}
     fresh = []
     for one in events:
         of_run = {**run, "id": one.get("run") or run.get("id")}
-        topic = str(one.get("topic") or "")
-        told = notice(of_run, str(one.get("event")), one.get("record"), topic)
-        fresh.append({**told, "run": str(of_run["id"]), "event": str(one.get("event")), "topic": topic})
+        about = {"run": str(of_run["id"]), "event": str(one.get("event")), "topic": str(one.get("topic") or "")}
+        if about["event"] == "escalation" and _about(about) in called:
+            about["event"] = "page"
+        fresh.append({**notice(of_run, about["event"], one.get("record"), about["topic"]), **about})
     instead = {_about(one): one for one in fresh}
     found = [instead.get(_about(one)) or dict(one) for one in put_off]
     return found + [one for one in fresh if not any(one is other for other in found)]
 
 
-def untold(messages: Sequence[Mapping[str, Any]], results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def untold(messages: Sequence[Mapping[str, Any]], results: Sequence[Mapping[str, Any]] | None) -> list[dict[str, Any]]:
     """The messages that did not get to every channel that wants them: each with ``only``, the channels that are still to be told,
-    so that telling it again tells nobody twice, whatever the store remembers."""
+    so that telling it again tells nobody twice, whatever the store remembers. Without results nobody knows who was told: all of
+    them, as they are."""
+    if results is None:
+        return [dict(one) for one in messages]
     found = []
     for one in messages:
         ours = [result for result in results if all(result.get(key) == one.get(key) for key in ("run", "event", "topic"))]

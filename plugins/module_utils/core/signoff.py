@@ -25,12 +25,14 @@ WITHDRAWN = "signature_withdrawn"
 
 
 def person(name: Any) -> str:
-    """Whom a name means: the same for all ways of writing it, whatever its letters, spaces and case are made of.
+    """Whom a name means: the same for all ways of writing it, whatever its letters, spaces and case are made of, and whatever
+    stands between them that nobody sees. Letters of different alphabets that look alike are different.
 
     >>> person(" Ann  LEE ") == person("ann lee")
     True
     """
-    return " ".join(unicodedata.normalize("NFKC", str(name)).split()).casefold()
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", str(name)).casefold())
+    return " ".join("".join(one for one in folded if unicodedata.category(one) != "Cf").split())
 
 
 @dataclass(frozen=True)

@@ -134,8 +134,6 @@ def tell(
     A store that does not work keeps nobody from being told, but what is not remembered may be told twice, and the reason says so.
     """
     clock = clock or Clock()
-    begun = clock.monotonic()
-    ends = time.monotonic() + limits.budget + GRACE
     problem = store_problem
     found: dict[tuple[int, str], dict[str, Any]] = {}
     jobs: dict[str, list[_Job]] = {}
@@ -155,10 +153,12 @@ def tell(
             elif dry:
                 found[index, one.channel] = {"status": "would_send", "reason": ""}
             else:
-                turn = clock.monotonic() + one.wait if one.wait > 0 else begun
+                turn = clock.monotonic() + one.wait if one.wait > 0 else 0.0
                 jobs.setdefault(one.channel, []).append(_Job(index, item, turn))
     by_name = {one.name: one for one in channels}
-    until = begun + limits.budget
+    # From here on: a store that took its time to answer, or to fail, takes nothing away from the channels.
+    ends = time.monotonic() + limits.budget + GRACE
+    until = clock.monotonic() + limits.budget
     threads = [_begin(sender, by_name[name], own, limits, until, clock, found) for name, own in jobs.items()]
     for thread in threads:
         thread.join(max(ends - time.monotonic(), 0.0))

@@ -13,7 +13,8 @@ import pytest
 from ansible_collections.golive.cutover.plugins.module_utils.core.errors import InputError
 from ansible_collections.golive.cutover.plugins.module_utils.notify.channels import read_channels
 from ansible_collections.golive.cutover.plugins.module_utils.notify.senders import Message, NotSent, send
-from ansible_collections.golive.cutover.plugins.module_utils.notify.telling import Item, Limits, tell
+from ansible_collections.golive.cutover.plugins.module_utils.notify.telling import Clock, Item, Limits, tell
+from ansible_collections.golive.cutover.plugins.module_utils.store.errors import StoreError
 from ansible_collections.golive.cutover.plugins.module_utils.store.notifications import Rate, Told
 from tests.integration.notify.conftest import HttpReceiver, MailStandIn, SlackStandIn, TelegramStandIn
 from tests.integration.probes.servers import Issued, issue
@@ -222,3 +223,22 @@ def test_an_error_of_a_library_shows_no_address(free_port: Callable[[], int]) ->
     with pytest.raises(NotSent) as caught:
         send(channel, MESSAGE, lambda: 1.0)
     assert "canary" not in str(caught.value) and caught.value.__cause__ is None
+
+
+def test_a_store_that_takes_its_time_to_fail_takes_none_from_the_channels(started: Callable[[Any], Any]) -> None:
+    server: HttpReceiver = started(HttpReceiver())
+    channel = one({"kind": "webhook", "url": server.url})
+    clock = Clock()
+
+    class SlowStore:
+        """A stand-in for a store that is gone: it says so only after the whole budget."""
+
+        def change(self, *_what: Any) -> Any:
+            now = clock.monotonic()
+            clock.monotonic = lambda: now + 5.0
+            raise StoreError("redis did not answer")
+
+    store: Any = SlowStore()
+    found = tell(store, [channel], [Item(MESSAGE, Told("run-1", "no_go", "", "f"))], Limits(5, 2, Rate(20, 60)), clock=clock)
+    assert (found[0]["status"], len(server.requests)) == ("sent", 1), found
+    assert "redis did not answer" in found[0]["reason"]

@@ -122,6 +122,20 @@ def test_a_level_takes_the_place_of_one_that_is_over() -> None:
     ]
 
 
+def test_whoever_was_not_called_hears_that_it_is_over() -> None:
+    critical = {"event": "page", "topic": "ESC-1", "record": {"status": "critical"}}
+    over = {"event": "escalation", "topic": "ESC-1", "record": {"status": "ok"}}
+    put_off = [{**one, "only": ["pager"]} for one in notices(RUN, [critical])]
+    assert [(one["event"], one["subject"]) for one in notices(RUN, [over], put_off)] == [("page", "PAGE ESC-1 of spark: over")]
+    other = [{**one, "topic": "ESC-2"} for one in put_off]
+    assert [one["event"] for one in notices(RUN, [over], other)] == ["page", "escalation"]
+
+
+def test_what_nobody_knows_the_end_of_is_told_again_to_all() -> None:
+    told = notices(RUN, [{"event": "no_go"}])
+    assert untold(told, None) == told
+
+
 def test_a_message_that_is_told_again_has_one_record() -> None:
     first, other = notices(RUN, [{"event": "no_go"}, {"event": "rollback_begun"}])
     before = [result(first, "pager", "failed", reason="no answer"), result(first, "team", "sent")]
