@@ -5,12 +5,15 @@
 from __future__ import annotations
 
 import contextlib
+import grp
 import os
+import pwd
 import stat
 import tempfile
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
-from ansible_collections.golive.cutover.plugins.module_utils.core.errors import CutoverError
+from ansible_collections.golive.cutover.plugins.module_utils.core.errors import CutoverError, Problem
 
 
 class FileState(NamedTuple):
@@ -61,6 +64,52 @@ def write_file(path: str, data: bytes, mode: int, uid: int = -1, gid: int = -1) 
         if temporary is not None:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
+
+
+def put_file(path: str, state: FileState | None) -> None:
+    """Make a file what it shall be; None: not there. Raises CutoverError."""
+    if state is not None:
+        write_file(path, state.data, state.mode, state.uid, state.gid)
+        return
+    try:
+        os.unlink(path)
+        sync_directory(os.path.dirname(path))
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise CutoverError(f"{path} cannot be removed: {error.strerror}") from error
+
+
+def same_file(there: FileState | None, wanted: FileState | None) -> bool:
+    """Whether a file is what it shall be. An owner or group of -1 may be any."""
+    if there is None or wanted is None:
+        return there is wanted
+    return (
+        there.data == wanted.data and there.mode == wanted.mode and wanted.uid in (-1, there.uid) and wanted.gid in (-1, there.gid)
+    )
+
+
+def read_owner(given: Mapping[str, Any], lenient: bool, problems: list[Problem], where: str = "") -> tuple[int, int]:
+    """The numbers of ``owner`` and ``group``, each a name, a number as text, or None; -1 for what may be any.
+
+    A name that this host does not have is a problem; when ``lenient``, as in check mode, it may be one that the run would
+    make. ``where`` stands before the key in the problem.
+    """
+    finders: dict[str, Callable[[str], int]] = {
+        "owner": lambda name: pwd.getpwnam(name).pw_uid,
+        "group": lambda name: grp.getgrnam(name).gr_gid,
+    }
+    found = []
+    for what, find in finders.items():
+        name, number = given[what], -1
+        if name is not None:
+            try:
+                number = int(name) if name.isdigit() else find(name)
+            except KeyError:
+                if not lenient:
+                    problems.append(Problem(f"{where}{what}", f"there is no {what} {name!r} on this host"))
+        found.append(number)
+    return found[0], found[1]
 
 
 def sync_directory(directory: str) -> None:

@@ -33,8 +33,9 @@ from typing import Any, NamedTuple
 from ansible_collections.golive.cutover.plugins.module_utils import _nginx
 from ansible_collections.golive.cutover.plugins.module_utils._files import (
     FileState,
+    put_file,
     read_file,
-    sync_directory,
+    same_file,
     write_file,
 )
 from ansible_collections.golive.cutover.plugins.module_utils._nginx import Nginx
@@ -62,28 +63,6 @@ class Placed(NamedTuple):
 
 class NginxRefused(CutoverError):
     """nginx did not take the change. The previous files are back."""
-
-
-def _same(there: FileState | None, wanted: FileState | None) -> bool:
-    if there is None or wanted is None:
-        return there is wanted
-    return (
-        there.data == wanted.data and there.mode == wanted.mode and wanted.uid in (-1, there.uid) and wanted.gid in (-1, there.gid)
-    )
-
-
-def _put(path: str, state: FileState | None) -> None:
-    """Make a file what it shall be. Raises CutoverError."""
-    if state is not None:
-        write_file(path, state.data, state.mode, state.uid, state.gid)
-        return
-    try:
-        os.unlink(path)
-        sync_directory(os.path.dirname(path))
-    except FileNotFoundError:
-        pass
-    except OSError as error:
-        raise CutoverError(f"{path} cannot be removed: {error.strerror}") from error
 
 
 def digest(wanted: Sequence[Wanted]) -> str:
@@ -145,7 +124,7 @@ class Saved:
         write_file(self._path("pending"), run.encode(), 0o600)
 
     def unmark(self) -> None:
-        _put(self._path("pending"), None)
+        put_file(self._path("pending"), None)
         shutil.rmtree(self._path(_JOURNAL), ignore_errors=True)
 
     def has(self, run: str) -> bool:
@@ -254,7 +233,7 @@ class Change:
 
     @staticmethod
     def _placed(one: Wanted, there: FileState | None) -> Placed:
-        if _same(there, one.state):
+        if same_file(there, one.state):
             return Placed(one.path, "same")
         if one.state is None:
             return Placed(one.path, "removed")
@@ -303,7 +282,7 @@ class Change:
             try:
                 if changed:
                     for one in wanted:
-                        _put(one.path, one.state)
+                        put_file(one.path, one.state)
                 dump = self._tested(wanted)
                 if self.reload:
                     reloaded = self._take(dump, what, changed, wanted)
@@ -326,16 +305,16 @@ class Change:
         if died is None:
             return None
         for one in self.saved.files(_JOURNAL):
-            if not _same(read_file(one.path), one.state):
-                _put(one.path, one.state)
+            if not same_file(read_file(one.path), one.state):
+                put_file(one.path, one.state)
         self.saved.unmark()
         return died
 
     def _put_back(self, before: Sequence[Wanted], error: BaseException) -> None:
         try:
             for one in before:
-                if not _same(read_file(one.path), one.state):
-                    _put(one.path, one.state)
+                if not same_file(read_file(one.path), one.state):
+                    put_file(one.path, one.state)
         except CutoverError as worse:
             # The marker stays: the next run tries again.
             raise CutoverError(f"{error}; and the previous files could NOT all be put back: {worse}") from error

@@ -153,20 +153,16 @@ backup_file:
   type: str
 """
 
-import grp
 import os
-import pwd
 import time
 from typing import TYPE_CHECKING, Any
 
 from ansible_collections.golive.cutover.plugins.module_utils import env_file as core
-from ansible_collections.golive.cutover.plugins.module_utils._files import read_file, write_file
+from ansible_collections.golive.cutover.plugins.module_utils._files import read_file, read_owner, write_file
 from ansible_collections.golive.cutover.plugins.module_utils.ansible_glue import run_module
 from ansible_collections.golive.cutover.plugins.module_utils.core.errors import InputError, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from ansible.module_utils.basic import AnsibleModule
 
 HIDDEN = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
@@ -185,19 +181,6 @@ def _take_values(module: AnsibleModule) -> dict[str, Any]:
     return values
 
 
-def _number(name: str | None, find: Callable[[str], int], where: str, lenient: bool, problems: list[Problem]) -> int:
-    if name is None:
-        return -1
-    if name.isdigit():
-        return int(name)
-    try:
-        return find(name)
-    except KeyError:
-        if not lenient:
-            problems.append(Problem(where, f"there is no {where} {name!r} on this host"))
-        return -1
-
-
 def env_file(module: AnsibleModule) -> dict[str, Any]:
     given = _take_values(module)
     params = module.params
@@ -214,8 +197,7 @@ def env_file(module: AnsibleModule) -> dict[str, Any]:
     except ValueError as error:
         problems.append(Problem("mode", str(error)))
     # In check mode the user may be one that the run would make.
-    uid = _number(params["owner"], lambda name: pwd.getpwnam(name).pw_uid, "owner", module.check_mode, problems)
-    gid = _number(params["group"], lambda name: grp.getgrnam(name).gr_gid, "group", module.check_mode, problems)
+    uid, gid = read_owner(params, module.check_mode, problems)
     if problems:
         raise InputError(problems)
 

@@ -156,9 +156,7 @@ reloaded:
   type: bool
 """
 
-import grp
 import os
-import pwd
 import re
 import time
 from typing import TYPE_CHECKING, Any
@@ -166,22 +164,16 @@ from urllib.error import HTTPError, URLError
 
 from ansible.module_utils.urls import open_url
 
-from ansible_collections.golive.cutover.plugins.module_utils._files import FileState, read_file
+from ansible_collections.golive.cutover.plugins.module_utils._files import FileState, read_file, read_owner, same_file
 from ansible_collections.golive.cutover.plugins.module_utils.ansible_glue import run_module
 from ansible_collections.golive.cutover.plugins.module_utils.core.errors import InputError, Problem
 from ansible_collections.golive.cutover.plugins.module_utils.monitoring.loaded import Rule
-from ansible_collections.golive.cutover.plugins.module_utils.monitoring.placing import TOOLS, Placing, Refused, Server, same
+from ansible_collections.golive.cutover.plugins.module_utils.monitoring.placing import TOOLS, Placing, Refused, Server
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ansible.module_utils.basic import AnsibleModule
-
-
-def _number(name: str | None, find: Callable[[str], int]) -> int:
-    if name is None:
-        return -1
-    return int(name) if name.isdigit() else find(name)
 
 
 def _wanted(params: dict[str, Any], lenient: bool) -> FileState | None:
@@ -197,18 +189,12 @@ def _wanted(params: dict[str, Any], lenient: bool) -> FileState | None:
             problems.append(Problem("state", "Alertmanager does not run without its configuration"))
     if not re.fullmatch(r"0?[0-7]{3}", params["mode"]):
         problems.append(Problem("mode", f"{params['mode']!r} is not an octal mode such as '0640'"))
-    ids = {"owner": -1, "group": -1}
-    for what, find in (("owner", lambda n: pwd.getpwnam(n).pw_uid), ("group", lambda n: grp.getgrnam(n).gr_gid)):
-        try:
-            ids[what] = _number(params[what], find)
-        except KeyError:
-            if not lenient:
-                problems.append(Problem(what, f"there is no {what} {params[what]!r} on this host"))
+    uid, gid = read_owner(params, lenient, problems)
     if problems:
         raise InputError(problems)
     if params["state"] == "absent":
         return None
-    return FileState(params["content"].encode("utf-8"), int(params["mode"], 8), ids["owner"], ids["group"])
+    return FileState(params["content"].encode("utf-8"), int(params["mode"], 8), uid, gid)
 
 
 def _fetch(params: dict[str, Any]) -> Callable[[str, str], tuple[int, str]]:
@@ -275,7 +261,7 @@ def monitoring_config(module: AnsibleModule) -> dict[str, Any]:
     placing = Placing(server, time.monotonic, time.sleep, float(params["timeout"]), groups, rules)
     there = read_file(params["path"])
     if module.check_mode:
-        changed = not same(there, wanted)
+        changed = not same_file(there, wanted)
         if changed and wanted is not None:
             placing.test(params["path"], wanted)
         result: dict[str, Any] = {"changed": changed, "reloaded": changed and params["reload"] != "none"}

@@ -139,29 +139,19 @@ recovered:
   type: str
 """
 
-import grp
 import os
-import pwd
 import re
 import time
 from typing import TYPE_CHECKING, Any
 
-from ansible_collections.golive.cutover.plugins.module_utils._files import FileState, read_file
+from ansible_collections.golive.cutover.plugins.module_utils._files import FileState, read_file, read_owner
 from ansible_collections.golive.cutover.plugins.module_utils._nginx import Nginx
 from ansible_collections.golive.cutover.plugins.module_utils.ansible_glue import run_module
 from ansible_collections.golive.cutover.plugins.module_utils.core.errors import InputError, Problem
 from ansible_collections.golive.cutover.plugins.module_utils.nginx_dropin import Change, Saved, Wanted, read_run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from ansible.module_utils.basic import AnsibleModule
-
-
-def _number(name: str | None, find: Callable[[str], int]) -> int:
-    if name is None:
-        return -1
-    return int(name) if name.isdigit() else find(name)
 
 
 def _wanted(files: list[dict[str, Any]], lenient: bool) -> list[Wanted]:
@@ -176,15 +166,9 @@ def _wanted(files: list[dict[str, Any]], lenient: bool) -> list[Wanted]:
         if not re.fullmatch(r"0?[0-7]{3}", one["mode"]):
             problems.append(Problem(f"{path}: mode", f"{one['mode']!r} is not an octal mode such as '0644'"))
             continue
-        ids = {"owner": -1, "group": -1}
-        for what, find in (("owner", lambda n: pwd.getpwnam(n).pw_uid), ("group", lambda n: grp.getgrnam(n).gr_gid)):
-            try:
-                ids[what] = _number(one[what], find)
-            except KeyError:
-                if not lenient:
-                    problems.append(Problem(f"{path}: {what}", f"there is no {what} {one[what]!r} on this host"))
+        uid, gid = read_owner(one, lenient, problems, f"{path}: ")
         data = one["content"].encode("utf-8")
-        wanted.append(Wanted(path, FileState(data, int(one["mode"], 8), ids["owner"], ids["group"])))
+        wanted.append(Wanted(path, FileState(data, int(one["mode"], 8), uid, gid)))
     if problems:
         raise InputError(problems)
     return wanted

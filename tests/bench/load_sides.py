@@ -133,16 +133,24 @@ def nginx(binary: str, home: Path, http: str, **values: object) -> Iterator[str]
     (home / "tmp").mkdir()
     (home / "nginx.conf").write_text(_NGINX.format(http=http.format(port=port, **values)), encoding="utf-8")
     command = [binary, "-p", str(home), "-c", str(home / "nginx.conf")]
-    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+    with serving(command, port):
+        yield f"http://127.0.0.1:{port}"
+
+
+@contextlib.contextmanager
+def serving(command: list[str], port: int) -> Iterator[None]:
+    """A server of this command, from when it accepts connections on the port; ended at the end."""
+    null = subprocess.DEVNULL
+    with subprocess.Popen(command, stdin=null, stdout=null, stderr=null) as process:
         try:
             deadline = time.monotonic() + 20
             while True:
                 with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=0.5):
                     break
                 if process.poll() is not None or time.monotonic() > deadline:
-                    raise NotMeasured("nginx did not start")
+                    raise NotMeasured(f"{Path(command[0]).name} did not start")
                 time.sleep(0.05)
-            yield f"http://127.0.0.1:{port}"
+            yield
         finally:
             process.terminate()
 

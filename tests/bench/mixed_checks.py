@@ -13,7 +13,6 @@ import http.server
 import json
 import re
 import socket
-import subprocess
 import sys
 import tempfile
 import threading
@@ -98,18 +97,8 @@ def _redis(binary: Path, home: Path) -> Iterator[int]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
     words = [binary, "--port", port, "--bind", "127.0.0.1", "--dir", home, "--save", "", "--appendonly", "no"]
-    with subprocess.Popen([str(word) for word in words], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
-        try:
-            deadline = time.monotonic() + 20
-            while True:
-                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=0.5):
-                    break
-                if process.poll() is not None or time.monotonic() > deadline:
-                    raise NotMeasured("redis-server did not start")
-                time.sleep(0.05)
-            yield port
-        finally:
-            process.terminate()
+    with load_sides.serving([str(word) for word in words], port):
+        yield port
 
 
 def checks(front: str, service: str, redis: int, home: Path) -> list[dict[str, Any]]:

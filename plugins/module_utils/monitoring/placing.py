@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 from urllib.parse import urlencode
 
-from ansible_collections.golive.cutover.plugins.module_utils._files import FileState, read_file, sync_directory, write_file
+from ansible_collections.golive.cutover.plugins.module_utils._files import FileState, put_file, read_file, same_file
 from ansible_collections.golive.cutover.plugins.module_utils.core.errors import CutoverError
 from ansible_collections.golive.cutover.plugins.module_utils.monitoring.loaded import Rule, difference, read_groups
 
@@ -161,11 +161,11 @@ class Placing:
         Raises Refused or another CutoverError; then the file is as it was.
         """
         before = read_file(path)
-        changed = not same(before, state)
+        changed = not same_file(before, state)
         if changed and state is not None:
             self.test(path, state)
         if changed:
-            _put(path, state)
+            put_file(path, state)
         try:
             self.server.test_whole()
             reloaded = self._take(path, changed)
@@ -177,7 +177,7 @@ class Placing:
 
     def _put_back(self, path: str, before: FileState | None, error: BaseException) -> None:
         try:
-            _put(path, before)
+            put_file(path, before)
         except CutoverError as worse:
             raise CutoverError(f"{error}; and what was there before could NOT be put back: {worse}") from error
         if self.server.reload != "none":
@@ -230,30 +230,8 @@ class Placing:
         return self._printed[expression]
 
 
-def same(there: FileState | None, wanted: FileState | None) -> bool:
-    """Whether a file is what it shall be. An owner or group of -1 may be any."""
-    if there is None or wanted is None:
-        return there is wanted
-    return (
-        there.data == wanted.data and there.mode == wanted.mode and wanted.uid in (-1, there.uid) and wanted.gid in (-1, there.gid)
-    )
-
-
 def _written(path: str) -> float:
     try:
         return os.stat(path).st_mtime
     except OSError:
         return 0.0
-
-
-def _put(path: str, state: FileState | None) -> None:
-    if state is not None:
-        write_file(path, state.data, state.mode, state.uid, state.gid)
-        return
-    try:
-        os.unlink(path)
-        sync_directory(os.path.dirname(path))
-    except FileNotFoundError:
-        pass
-    except OSError as error:
-        raise CutoverError(f"{path} cannot be removed: {error.strerror}") from error

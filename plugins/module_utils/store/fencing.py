@@ -55,5 +55,4 @@ class FencedStore(Store):
         change = decide(snapshot)
         if not self._lease or held["until"] is None:
             return change
-        renewed = {**held, "until": max(held["until"], snapshot.now + self._lease)}
-        return replace(change, put={**change.put, lock.RECORD: renewed})
+        return replace(change, put={**change.put, lock.RECORD: lock.renewed(held, snapshot.now, self._lease)})

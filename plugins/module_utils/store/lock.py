@@ -121,10 +121,15 @@ def renew(store: Store, token: int, run: str, lease: float, dry: bool = False) -
         record = owned(snapshot, token, run, "renew", dry)
         if record["until"] is None:
             return Change(_result(record, snapshot.now, changed=False))
-        renewed = {**record, "until": max(record["until"], snapshot.now + lease)}
-        return Change(_result(renewed, snapshot.now, changed=True), put={RECORD: renewed})
+        longer = renewed(record, snapshot.now, lease)
+        return Change(_result(longer, snapshot.now, changed=True), put={RECORD: longer})
 
     return _step(store, dry)([RECORD], decide)
+
+
+def renewed(record: Record, now: float, lease: float) -> dict[str, Any]:
+    """A leased lock with its end ``lease`` seconds from now, never earlier than it was."""
+    return {**record, "until": max(record["until"], now + lease)}
 
 
 def release(store: Store, token: int, run: str, dry: bool = False) -> dict[str, Any]:

@@ -238,13 +238,13 @@ from ansible_collections.golive.cutover.plugins.module_utils import nginx_dropin
 from ansible_collections.golive.cutover.plugins.module_utils._files import FileState
 from ansible_collections.golive.cutover.plugins.module_utils._nginx import Nginx
 binary, directory, at = sys.argv[1:4]
-put, calls, ask = core._put, [0], Nginx.ask
+put, calls, ask = core.put_file, [0], Nginx.ask
 def dies(path, state):
     calls[0] += 1
     if at == f"put {calls[0]}":
         os.kill(os.getpid(), signal.SIGKILL)
     put(path, state)
-core._put = dies
+core.put_file = dies
 def asked(self, *arguments):
     if at == "before " + arguments[-1]:
         os.kill(os.getpid(), signal.SIGKILL)
