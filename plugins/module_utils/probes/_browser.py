@@ -237,6 +237,11 @@ def first_line(error: BaseException) -> str:
     return re.sub(r"^(Error: )?(Page|Locator|BrowserType|BrowserContext|Browser|Frame|Keyboard)\.\w+: ", "", line.strip())
 
 
+def _ended(error: BaseException) -> bool:
+    """Whether Playwright says so of the browser or the page. A server that closes a connection is another matter."""
+    return re.search(r"has been closed|Target closed|Connection closed while", first_line(error)) is not None
+
+
 def number_in(text: str | None) -> float | None:
     """The first number in a text, such as 42 in ``42 ms`` and 62000.5 in ``62,000.50``."""
     found = re.search(r"-?\d{1,3}(?:,\d{3})+(?:\.\d+)?|-?\d+(?:\.\d+)?", text or "")
@@ -490,6 +495,8 @@ class Visit:
         except TimeOver as error:
             raise StepFailed(f"the page did not answer within {self.job['seconds'] - CLOSING:.0f} s") from error
         except Exception as error:
+            if _ended(error):
+                raise
             if self.tallies["downloads"].count or "Download is starting" in str(error):
                 raise StepFailed("the address is not a page but a download") from error
             if not self.allowed(self.went_to):
@@ -588,7 +595,7 @@ class Visit:
             except Exception as error:
                 if self.crashed:
                     raise StepFailed(f"the page crashed in {what}") from error
-                if not isinstance(error, (StepFailed, self.timed_out)) and "closed" in str(error).lower():
+                if not isinstance(error, StepFailed) and _ended(error):
                     raise
                 why = str(error) if isinstance(error, StepFailed) else self._explain(step, error)
                 if not broken:
@@ -789,8 +796,7 @@ def _drive(job: Mapping[str, Any], deadline: float) -> dict[str, Any]:
     except StepFailed as error:
         return {"error": clean(error, addresses=True)}
     except Error as error:
-        gone = "closed" in str(error).lower()
-        return {"error": _GONE if gone else clean(first_line(error), addresses=True)}
+        return {"error": _GONE if _ended(error) else clean(first_line(error), addresses=True)}
 
 
 def main() -> None:

@@ -389,6 +389,19 @@ def test_a_watch_that_is_cut_short_has_not_seen_that_nothing_happened(visit: Cal
     assert "blocked_requests" in seen.missing
 
 
+@pytest.mark.parametrize(
+    ("said", "ended"),
+    [
+        ("Page.goto: Target page, context or browser has been closed\nCall log:", True),
+        ("Connection closed while reading from the driver", True),
+        ("Page.goto: net::ERR_CONNECTION_CLOSED at http://127.0.0.1/", False),
+        ("Page.click: Timeout 30000ms exceeded.\n - the dialog has been closed", False),
+    ],
+)
+def test_a_browser_that_ended_is_no_server_that_closes(said: str, ended: bool) -> None:
+    assert _browser._ended(Exception(said)) is ended
+
+
 def test_a_browser_that_is_killed(visit: Callable[..., Observation], chromium: str, site: str) -> None:
     killed: list[int] = []
 

@@ -53,8 +53,9 @@ def start(mark: str) -> Iterator[Start]:
 
 
 def test_one_process(start: Start, mark: str) -> None:
-    one = start("import threading, time; threading.Thread(target=time.sleep, args=(5,), daemon=True).start(); time.sleep(600)")
-    wait_until(lambda: look(PROBE, pattern=mark).measures["threads"] == 2, what="the thread")
+    one = start("import threading, time; threading.Thread(target=time.sleep, args=(600,), daemon=True).start(); time.sleep(600)")
+    settled = {"threads": 2, "state": "sleeping"}
+    wait_until(lambda: settled.items() <= look(PROBE, pattern=mark).measures.items(), what="the thread, and both asleep")
     seen = look(PROBE, pattern=mark, over="200ms")
     m = seen.measures
     assert (m["count"], m["state"], m["threads"]) == (1, "sleeping", 2)
