@@ -217,6 +217,8 @@ def _promql(check: Check, measure: str, settings: Settings) -> str:
     options = check.options
     if options["time"] is not None:
         raise Untranslatable("its query is about one fixed moment")
+    if options["as"] is not None and options["over"] is not None:
+        return _promql_window(options, measure, settings)
     text = pq.query(options["query"])
     about = options["age_of"] or (options["query"].strip() if PLAIN_SELECTOR.match(options["query"]) else None)
     if measure == "age":
@@ -239,6 +241,35 @@ def _promql(check: Check, measure: str, settings: Settings) -> str:
     window = f"[{pq.duration(over)}:{pq.duration(step)}]"
     needed = math.floor(over / step + 1e-9) * options["coverage"]
     return pq.both(f"{measure}_over_time(({value}){window})", f"count_over_time(({value}){window}) >= {needed:g}", *fresh)
+
+
+def _promql_window(options: Mapping[str, Any], measure: str, settings: Settings) -> str:
+    """What the probe `promql` measures of raw samples, with the functions of the server: these extrapolate."""
+    over, query = options["over"], options["query"].strip()
+    _long_enough(over, settings)
+    if measure in _ABOUT_LOOKING:
+        raise Untranslatable(f"{measure} is the arithmetic of the probe, not a value of a series")
+    if measure == "age":
+        return f"max(time() - timestamp({query}))"
+    of = _of_plain(options["as"], query, over)
+    guards = [pq.covered(settings.matchers, over, options["coverage"])] if settings.matchers else []
+    if measure == "series":
+        return pq.both(f"count({of.present})", *guards)
+    value = pq.reduced(of, options["reduce"])
+    if options["absent"] == "zero":
+        if not settings.matchers:
+            raise Untranslatable("absent: zero needs to know that its targets are scraped; say matchers")
+        value = pq.or_zero(value, of.present)
+    if options["to"] is not None:
+        other = pq.reduced(_of_plain("ratio", options["to"]["query"].strip(), over), options["to"]["reduce"])
+        value = f"({value}) / (({other}) >= {options['least']})"
+    return pq.both(f"({value})", *guards) if guards else value
+
+
+def _of_plain(kind: str, query: str, over: float) -> pq.Each:
+    if query.startswith("{"):
+        raise Untranslatable("over a window Prometheus loses the names of series; say the name before the braces")
+    return pq.each(kind, query, over)
 
 
 _PROBES: Mapping[str, Callable[[Check, str, Settings], str]] = {"metrics": _metrics, "window": _window, "promql": _promql}

@@ -17,7 +17,7 @@ from ansible_collections.golive.cutover.plugins.module_utils.core import units, 
 from ansible_collections.golive.cutover.plugins.module_utils.core.errors import ProbeError, Problem
 from ansible_collections.golive.cutover.plugins.module_utils.core.options import Option
 from ansible_collections.golive.cutover.plugins.module_utils.core.patterns import compile_pattern
-from ansible_collections.golive.cutover.plugins.module_utils.core.windows import CannotMeasure, Coverage, Measured, Point
+from ansible_collections.golive.cutover.plugins.module_utils.core.windows import CannotMeasure, Coverage, Point
 from ansible_collections.golive.cutover.plugins.module_utils.probes._page import Key, Selector
 from ansible_collections.golive.cutover.plugins.module_utils.probes._selection import (
     SELECTION,
@@ -30,6 +30,15 @@ from ansible_collections.golive.cutover.plugins.module_utils.probes._selection i
     selections,
 )
 from ansible_collections.golive.cutover.plugins.module_utils.probes._stored import STORE_OPTIONS, whose
+from ansible_collections.golive.cutover.plugins.module_utils.probes._windowed import (
+    ABOUT_LOOKS,
+    COVERAGE,
+    counted_from,
+    enough,
+    measured,
+    tell_coverage,
+    tell_resets,
+)
 from ansible_collections.golive.cutover.plugins.module_utils.probes.base import Context, Observation, Probe
 from ansible_collections.golive.cutover.plugins.module_utils.store import samples
 from ansible_collections.golive.cutover.plugins.module_utils.store.address import is_shared
@@ -37,7 +46,6 @@ from ansible_collections.golive.cutover.plugins.module_utils.store.errors import
 from ansible_collections.golive.cutover.plugins.module_utils.store.registry import open_store
 
 _RESERVED = ("series", "age", "samples", "coverage", "gaps", "resets", "tau")
-COVERAGE = 0.9
 
 
 class WindowProbe(Probe):
@@ -91,8 +99,7 @@ class WindowProbe(Probe):
         return found
 
     def measures_for(self, options: Mapping[str, Any]) -> Mapping[str, str]:
-        common = ("age", "samples", "coverage", "gaps", "resets")
-        return {**selected_measures(options), **{name: self.measures[name] for name in common}}
+        return {**selected_measures(options), **{name: self.measures[name] for name in ABOUT_LOOKS}}
 
     def look(self, options: Mapping[str, Any], context: Context) -> Observation:
         # To the millisecond, as the samples are.
@@ -132,10 +139,11 @@ def judge_window(options: Mapping[str, Any], window: samples.Window, kept: Mappi
         covered = {page: _covered(page, window.looks[page], start, end, options["every"], newest[page]) for page in pages}
     except CannotMeasure as error:
         raise ProbeError(f"{error}; {_went_back(jumps)}" if jumps else str(error)) from error
-    _tell_coverage(seen, covered, window, end)
+    tell_coverage(seen, covered, window.looks)
+    if window.left_out:
+        seen.proof["left_out"] = window.left_out
     if jumps:
         seen.proof["jumps"] = len(jumps)
-    worst = min(covered, key=lambda page: covered[page].share)
     for name, choice in choices.items():
         suffix = "" if options["select"] is None else f".{name}"
         try:
@@ -144,18 +152,10 @@ def judge_window(options: Mapping[str, Any], window: samples.Window, kept: Mappi
             if jumps:
                 raise CannotMeasure(f"{_went_back(jumps)}, and when its samples were taken is not certain")
             _judge(seen, name, suffix, choice, series, start)
-            if covered[worst].share < options["coverage"]:
-                raise CannotMeasure(_uncovered(worst, covered[worst], options["over"], options["coverage"]))
-            for page in pages:
-                if covered[page].stale:
-                    raise CannotMeasure(f"the newest sample of {page} is {units.show(round(covered[page].age, 1), 'time')} old")
+            enough(covered, options["over"], options["coverage"])
         except CannotMeasure as error:
             put_missing(seen, name, suffix, choice, str(error))
-    unknown = next((seen.missing[name] for name in choices if name in seen.missing), None)
-    if unknown is None:
-        seen.measures["resets"] = seen.proof.get("resets", 0)
-    else:
-        seen.missing["resets"] = unknown
+    tell_resets(seen, list(choices))
     return seen
 
 
@@ -190,46 +190,6 @@ def _covered(page: str, looks: Sequence[float], start: float, end: float, every:
         raise CannotMeasure(f"{page}: {error}; {last}") from error
 
 
-def _tell_coverage(seen: Observation, covered: Mapping[str, Coverage], window: samples.Window, end: float) -> None:
-    """Measures and proof of how well the window is covered: of several pages, what is worst."""
-    all_of = list(covered.values())
-    seen.measures.update(
-        samples=min(one.samples for one in all_of),
-        coverage=min(one.share for one in all_of),
-        gaps=sum(one.gaps for one in all_of),
-        age=max(one.age for one in all_of),
-    )
-    seen.proof.update(
-        samples=min(one.samples for one in all_of),
-        window=round(max(window.looks[page][-1] - window.looks[page][0] for page in covered), 3),
-        coverage=round(min(one.share for one in all_of), 4),
-        every=round(max(one.every for one in all_of), 3),
-        age=round(max(one.age for one in all_of), 1),
-    )
-    gaps = sum(one.gaps for one in all_of)
-    if gaps:
-        seen.proof.update(gaps=gaps, longest_gap=round(max(one.longest for one in all_of), 1))
-    if len(covered) > 1:
-        seen.proof["pages"] = len(covered)
-    if window.left_out:
-        seen.proof["left_out"] = window.left_out
-
-
-def _uncovered(page: str, found: Coverage, over: float, wanted: float) -> str:
-    """Why a window is not covered, in a few words."""
-    why = []
-    if found.gaps:
-        why.append(f"{found.gaps} gap{'' if found.gaps == 1 else 's'} of up to {units.show(round(found.longest, 1), 'time')}")
-    else:
-        why.append("sampling began later")
-    if found.stale:
-        why.append(f"the newest sample is {units.show(round(found.age, 1), 'time')} old")
-    return (
-        f"samples of {page} cover {units.show(found.share, 'ratio')} of the last {units.show(over, 'time')}, "
-        f"{units.show(wanted, 'ratio')} are needed: {', '.join(why)}"
-    )
-
-
 def _within(window: samples.Window, pages: Iterable[str], covered: Mapping[str, Coverage], start: float) -> dict[Key, list[Point]]:
     """The series of the pages that are asked for. A look that is too long before the start is not where counting begins."""
     found = {}
@@ -238,8 +198,7 @@ def _within(window: samples.Window, pages: Iterable[str], covered: Mapping[str, 
         page = dict(key[1])["page"]
         if page not in wanted:
             continue
-        limit = start - windows.GAP * covered[page].every
-        kept = points[1:] if len(points) > 1 and points[0].at <= start and points[0].at < limit else points
+        kept = counted_from(points, start, covered[page].every)
         if any(point.value is not None for point in kept):
             found[key] = kept
     return found
@@ -279,34 +238,7 @@ def _judge(
 ) -> None:
     """Put one measure into an observation. Raises CannotMeasure."""
     sides = [
-        _measured(seen, side.kind, {key: points for key, points in series.items() if side.selector.selects(key)}, start)
+        measured(seen, side.kind, {key: points for key, points in series.items() if side.selector.selects(key)}, start)
         for side in choice.sides()
     ]
     put_value(seen, name, suffix, choice, sides[0], sides[-1])
-
-
-def _measured(seen: Observation, kind: str, chosen: Mapping[Key, list[Point]], start: float) -> list[Measured]:
-    found = []
-    for key, points in sorted(chosen.items()):
-        try:
-            asked = windows.over(kind, points, start)
-            found.append(_last(asked) if kind == "value" else windows.measure(kind, asked))
-        except CannotMeasure as error:
-            raise CannotMeasure(f"{Selector(key[0], dict(key[1]))}: {error}") from error
-    for word, count in (
-        ("resets", sum(one.resets for one in found)),
-        ("born", sum(one.born for one in found)),
-        ("vanished", sum(one.vanished for one in found)),
-        ("absent", sum(one.absent for one in found)),
-    ):
-        if count:
-            seen.proof[word] = seen.proof.get(word, 0) + count
-    return found
-
-
-def _last(points: Sequence[Point]) -> Measured:
-    """The newest value. A series that is gone has none."""
-    value = points[-1].value if points else None
-    if value is None:
-        raise CannotMeasure("the series is not on the newest page")
-    return Measured(windows.RANGES["max"]([points[-1]]))

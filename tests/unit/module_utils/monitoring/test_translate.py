@@ -130,3 +130,17 @@ def test_durations(seconds: float, text: str) -> None:
 def test_a_duration_below_a_millisecond_has_no_promql() -> None:
     with pytest.raises(promql.Untranslatable):
         promql.duration(0.0001)
+
+
+def test_a_window_of_raw_samples_becomes_the_functions_of_the_server() -> None:
+    def asked(**options: Any) -> Any:
+        return {"id": "P", "promql": {"url": "http://a:9090", "over": "5m", **options}, "expect": {"value": "<= 2%"}}
+
+    ratio = asked(query="failed_total", to={"query": "sent_total", "reduce": "sum"}, reduce="sum", **{"as": "ratio"})
+    (signal,) = planned(ratio).signals
+    assert "increase(failed_total[5m])" in signal.expression and "increase(sent_total[5m])" in signal.expression
+    assert reasons(planned(asked(query='{job="a"}', **{"as": "growth"}))) == [
+        "over a window Prometheus loses the names of series; say the name before the braces"
+    ]
+    only = asked(query="a", **{"as": "max"}) | {"expect": {"coverage": ">= 95%"}}
+    assert reasons(planned(only)) == ["coverage is the arithmetic of the probe, not a value of a series"]
