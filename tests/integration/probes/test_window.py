@@ -391,8 +391,10 @@ BURN: dict[str, Any] = {
 def test_a_burn_rate_is_an_alert_where_both_windows_burn(kept: Kept, failed: Any, value: Any, short: Any, burning: bool) -> None:
     kept.each(1800, requests_total=lambda number: 100 + 60.0 * number, requests_failed_total=lambda number: failed(number) * 1.5)
     seen = kept.look(**BURN)
-    assert (seen.measures["value"], seen.measures["short"]) == (pytest.approx(value), pytest.approx(short))
-    assert (seen.measures["factor"], seen.measures["burning"]) == (pytest.approx(6), burning)
+    assert {name: seen.measures[name] for name in ("value", "short", "factor")} == pytest.approx(
+        {"value": value, "short": short, "factor": 6}
+    )
+    assert seen.measures["burning"] is burning
     assert seen.proof["counted"]["value"]["to"] == 48 * 60 and seen.proof["counted"]["short"]["to"] == 4 * 60
     # The same window, as a share of the budget: a twentieth of it in the hundred and twentieth part of the period.
     assert kept.look(**BURN, budget="5%").measures["factor"] == pytest.approx(6)
