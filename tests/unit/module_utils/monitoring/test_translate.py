@@ -144,3 +144,26 @@ def test_a_window_of_raw_samples_becomes_the_functions_of_the_server() -> None:
     ]
     only = asked(query="a", **{"as": "max"}) | {"expect": {"coverage": ">= 95%"}}
     assert reasons(planned(only)) == ["coverage is the arithmetic of the probe, not a value of a series"]
+
+
+def test_an_error_budget_becomes_a_rule_over_two_windows() -> None:
+    window: dict[str, Any] = {
+        "store": "sqlite:///a.db",
+        "environment": "shop",
+        "page": ["web"],
+        "name": "failed_total",
+        "absent": "zero",
+    }
+    window |= {"as": "burn_rate", "to": {"name": "sent_total"}, "objective": "99.5%", "period": "48h", "over": "24m"}
+    check = {"id": "B", "window": window, "expect": {"burning": "== false"}, "critical": {"value": "> 14.4", "short": "> 14.4"}}
+    plan = planned(check, targets={"web": {"job": "web"}})
+    assert plan.untranslated == ()
+    found = {one.measure: one for one in plan.signals}
+    for windows in ("[24m]", "[2m]"):
+        assert windows in found["burning"].expression
+    assert "[2m]" not in found["value"].expression and "[24m]" not in found["short"].expression.split(" and ")[0]
+    assert ">= bool 6" in found["burning"].expression and ">= 200) / 0.005" in found["value"].expression
+    (threshold,) = found["burning"].thresholds
+    assert threshold.expression.endswith(" != 0")
+    (only,) = reasons(planned({"id": "B", "window": window, "expect": {"factor": "== 6"}}, targets={"web": {"job": "web"}}))
+    assert only.startswith("factor is the arithmetic")
