@@ -25,6 +25,8 @@ from ansible_collections.golive.cutover.plugins.module_utils.core.statistics imp
 SHORT = Fraction(1, 12)
 """The short window in parts of the long one."""
 
+LEAST_SHORT = 60.0
+"""Seconds of the shortest window where the pause between two samples is not told: two of 30 s."""
 HOUR = 3600.0
 DAY = 24 * HOUR
 
@@ -76,7 +78,7 @@ def factor(share: float, period: float, window: float) -> float:
     return found
 
 
-def table(period: float, least_short: float = 60.0) -> list[Alert]:
+def table(period: float, least_short: float = LEAST_SHORT) -> list[Alert]:
     """The alerts for a period, both in seconds. ``least_short`` is the shortest window that holds enough samples: two
     pauses of the sampler.
 

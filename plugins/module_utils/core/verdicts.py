@@ -11,6 +11,7 @@ from typing import Any
 from ansible_collections.golive.cutover.plugins.module_utils.core import units
 from ansible_collections.golive.cutover.plugins.module_utils.core.checks import Check
 from ansible_collections.golive.cutover.plugins.module_utils.core.conditions import Condition
+from ansible_collections.golive.cutover.plugins.module_utils.core.enough import too_few
 from ansible_collections.golive.cutover.plugins.module_utils.core.errors import CannotCompare
 from ansible_collections.golive.cutover.plugins.module_utils.probes.base import Observation, kind_of_measure
 
@@ -76,7 +77,8 @@ def judge(check: Check, observation: Observation, hide: Hide = str, baseline: Ma
     """Hold an observation against the thresholds of a check. ``baseline``: what its measures were before the change.
 
     ``fail`` when a critical threshold holds or an expected one does not; else ``inconclusive`` when a threshold could not be
-    judged or nothing proves that there was something to judge; else ``warn``; else ``pass``.
+    judged, so few requests cannot show that it was met, or nothing proves that there was something to judge; else ``warn``; else
+    ``pass``.
     """
     failed: list[str] = []
     unknown: list[str] = []
@@ -98,7 +100,10 @@ def judge(check: Check, observation: Observation, hide: Hide = str, baseline: Ma
             limit = condition.source
             if condition.relative and before is not None:
                 limit += f" of {_shown(check, measure, condition, before, hide)} before"
-            if column == "critical" and holds:
+            few = too_few(column, measure, condition, holds, observation.behind.get(measure))
+            if few is not None:
+                unknown.append(f"{measure} is {shown}, but {few}")
+            elif column == "critical" and holds:
                 failed.append(f"{measure} is {shown}, critical when {limit}")
             elif column == "expect" and not holds:
                 failed.append(f"{measure} is {shown}, expected {limit}")

@@ -16,7 +16,7 @@ Nothing is extrapolated to the edges of the window: the result is what was count
 sample. A window whose samples were kept begins with the sample before it, so that they span it (`over`). The rate of
 several series is the sum of their rates and never the rate of their sum, in which a reset of one would hide.
 
-Prometheus does extrapolate; `extrapolated` is its formula, to compare with.
+Prometheus' own functions do extrapolate. The probe `promql` measures with these here, from the raw samples of the server.
 """
 
 from __future__ import annotations
@@ -264,23 +264,3 @@ def coverage(looks: Sequence[float], start: float, end: float, every: Optional[f
     if looks[0] > start:
         longest = max(longest, looks[0] - start)
     return Coverage(len(within), min(covered / (end - start), 1.0), gaps, max(longest, age), age, usual, stale)
-
-
-def extrapolated(points: Sequence[Point], start: float, end: float) -> float:
-    """``increase`` as Prometheus computes it from the samples after ``start``, up to ``end``: extrapolated to the ends of the
-    window, at most by half a pause where samples are missing, and not below zero before the first.
-
-    Source: ``extrapolatedRate`` in Prometheus' promql/functions.go, for counters. Raises CannotMeasure where Prometheus
-    returns nothing, and as `increase`. Prometheus knows no births: a sample is counted from the second on.
-    """
-    there = [point for point in points if point.value is not None and start < point.at <= end]
-    counted = increase(there)
-    pause = counted.seconds / (len(there) - 1)
-    to_start, to_end = there[0].at - start, end - there[-1].at
-    if to_start >= pause * 1.1:
-        to_start = pause / 2
-    if counted.amount > 0:
-        to_start = min(to_start, counted.seconds * ((there[0].value or 0.0) / counted.amount))
-    if to_end >= pause * 1.1:
-        to_end = pause / 2
-    return counted.amount * (counted.seconds + to_start + to_end) / counted.seconds

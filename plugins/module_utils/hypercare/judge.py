@@ -16,7 +16,7 @@ from ansible_collections.golive.cutover.plugins.module_utils.core.errors import 
 from ansible_collections.golive.cutover.plugins.module_utils.core.hypercare import Asked, Jump, State, Watch
 from ansible_collections.golive.cutover.plugins.module_utils.core.verdicts import Judgement, judge, verdict
 from ansible_collections.golive.cutover.plugins.module_utils.probes.base import Observation
-from ansible_collections.golive.cutover.plugins.module_utils.probes.window import judge_window, read_window
+from ansible_collections.golive.cutover.plugins.module_utils.probes.window import STRETCH, judge_window, read_window
 from ansible_collections.golive.cutover.plugins.module_utils.store import samples
 from ansible_collections.golive.cutover.plugins.module_utils.store.interface import Store
 
@@ -67,7 +67,8 @@ class Past:
 
     def ask(self, start: float, end: float) -> Asked:
         """What the check says of the time from start to end, as if it were asked at the end."""
-        at_end = replace(self._check, options={**self._check.options, "over": end - start})
+        options = self._check.options
+        at_end = replace(self._check, options={**options, "over": end - start, STRETCH: options["over"]})
         try:
             return _asked(at_end, judge_window(at_end.options, self.between(start, end), self._kept, end), end)
         except ProbeError as error:
@@ -83,8 +84,8 @@ def _asked(check: Check, seen: Union[Observation, str], end: float) -> Asked:
     record = verdict(check, judgement, seen, attempts=1, started=hypercare.utc(end), duration=0.0)
     covered = float(seen.measures.get("coverage", 0.0)) >= check.options["coverage"]
     # Both sides of a ratio were counted, and were too few to say.
-    without = set(seen.missing) - {"resets"}
-    few = covered and bool(without) and without <= set(seen.proof.get("counted", {}))
+    without = set(seen.missing) - {"resets", "burning"}
+    few = covered and judgement.status == "inconclusive" and bool(without) and without <= set(seen.proof.get("counted", {}))
     return Asked(record, covered, few)
 
 

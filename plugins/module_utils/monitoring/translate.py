@@ -6,11 +6,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Optional
 from urllib.parse import urlsplit
 
 from ansible_collections.golive.cutover.plugins.module_utils.core.checks import Check
 from ansible_collections.golive.cutover.plugins.module_utils.core.conditions import Condition
+from ansible_collections.golive.cutover.plugins.module_utils.core.statistics import requests_for
 from ansible_collections.golive.cutover.plugins.module_utils.monitoring import promql as pq
 from ansible_collections.golive.cutover.plugins.module_utils.monitoring.model import (
     RECORD,
@@ -22,10 +24,11 @@ from ansible_collections.golive.cutover.plugins.module_utils.monitoring.model im
 )
 from ansible_collections.golive.cutover.plugins.module_utils.monitoring.promql import Untranslatable
 from ansible_collections.golive.cutover.plugins.module_utils.probes._page import Selector
-from ansible_collections.golive.cutover.plugins.module_utils.probes._selection import raw_selections
+from ansible_collections.golive.cutover.plugins.module_utils.probes._selection import BURN_RATE, raw_selections
 from ansible_collections.golive.cutover.plugins.module_utils.probes.base import kind_of_measure
 from ansible_collections.golive.cutover.plugins.module_utils.probes.promql import _SELECTOR as PLAIN_SELECTOR
 from ansible_collections.golive.cutover.plugins.module_utils.probes.promql import OVER_TIME
+from ansible_collections.golive.cutover.plugins.module_utils.probes.window import alert_of
 
 LEAST_SCRAPES = 2
 """Scrapes that a window must be long enough for."""
@@ -78,6 +81,8 @@ def _signal(check: Check, measure: str, settings: Settings, untranslated: list[U
 
 
 def _threshold(check: Check, measure: str, column: str, condition: Condition, recorded: str, settings: Settings) -> Threshold:
+    if condition.kind == "flag" and measure == "burning" and isinstance(condition.operand, bool):
+        condition = replace(condition, kind="count", operand=float(condition.operand))
     before = settings.baseline.get(check.id, {}).get(measure) if condition.relative else None
     if before is not None and (isinstance(before, bool) or not isinstance(before, (int, float)) or not math.isfinite(before)):
         raise Untranslatable(f"the baseline {before!r} is not a number")
@@ -210,13 +215,36 @@ def _window(check: Check, measure: str, settings: Settings) -> str:
     if narrow:
         # A pattern may stand for several pages, and nobody knows here for how many: then all have to be there.
         guards.insert(0, pq.alive(narrow, None if any(page.startswith("~") for page in pages) else len(pages) or None))
+    if check.options["as"] == BURN_RATE and measure in ("value", "short", "factor", "burning"):
+        return _burn_rate(check, measure, settings, narrow, guards)
     return _selected(check, measure, settings, narrow, guards, bool(narrow))
+
+
+def _burn_rate(check: Check, measure: str, settings: Settings, narrow: Mapping[str, str], guards: Sequence[str]) -> str:
+    """How fast an error budget goes over the window and over its last twelfth, and 1 where both are an alert."""
+    options, alert = check.options, alert_of(check.options)
+    if measure == "factor":
+        raise Untranslatable("factor is the arithmetic of the probe, not a value of a series")
+
+    def rate(over: float) -> str:
+        _long_enough(over, settings)
+        failed = _side(options, "ratio", over, narrow, bool(narrow))
+        total = _side({**options["to"], "absent": "missing"}, "ratio", over, narrow, bool(narrow))
+        return f"(({failed}) / (({total}) >= {requests_for(options['objective'])}) / {1 - options['objective']:g})"
+
+    if measure != "burning":
+        return pq.both(rate(alert.long if measure == "value" else alert.short), *guards)
+    long, short, factor = rate(alert.long), rate(alert.short), pq.number(alert.factor)
+    # Where the long window does not burn, the short one may have too few requests.
+    return pq.both(f"(({long} >= bool {factor}) * ({short} >= bool {factor}) or ({long} < {factor}) * 0)", *guards)
 
 
 def _promql(check: Check, measure: str, settings: Settings) -> str:
     options = check.options
     if options["time"] is not None:
         raise Untranslatable("its query is about one fixed moment")
+    if options["as"] is not None and options["over"] is not None:
+        return _promql_window(options, measure, settings)
     text = pq.query(options["query"])
     about = options["age_of"] or (options["query"].strip() if PLAIN_SELECTOR.match(options["query"]) else None)
     if measure == "age":
@@ -239,6 +267,35 @@ def _promql(check: Check, measure: str, settings: Settings) -> str:
     window = f"[{pq.duration(over)}:{pq.duration(step)}]"
     needed = math.floor(over / step + 1e-9) * options["coverage"]
     return pq.both(f"{measure}_over_time(({value}){window})", f"count_over_time(({value}){window}) >= {needed:g}", *fresh)
+
+
+def _promql_window(options: Mapping[str, Any], measure: str, settings: Settings) -> str:
+    """What the probe `promql` measures of raw samples, with the functions of the server: these extrapolate."""
+    over, query = options["over"], options["query"].strip()
+    _long_enough(over, settings)
+    if measure in _ABOUT_LOOKING:
+        raise Untranslatable(f"{measure} is the arithmetic of the probe, not a value of a series")
+    if measure == "age":
+        return f"max(time() - timestamp({query}))"
+    of = _of_plain(options["as"], query, over)
+    guards = [pq.covered(settings.matchers, over, options["coverage"])] if settings.matchers else []
+    if measure == "series":
+        return pq.both(f"count({of.present})", *guards)
+    value = pq.reduced(of, options["reduce"])
+    if options["absent"] == "zero":
+        if not settings.matchers:
+            raise Untranslatable("absent: zero needs to know that its targets are scraped; say matchers")
+        value = pq.or_zero(value, of.present)
+    if options["to"] is not None:
+        other = pq.reduced(_of_plain("ratio", options["to"]["query"].strip(), over), options["to"]["reduce"])
+        value = f"({value}) / (({other}) >= {options['least']})"
+    return pq.both(f"({value})", *guards) if guards else value
+
+
+def _of_plain(kind: str, query: str, over: float) -> pq.Each:
+    if query.startswith("{"):
+        raise Untranslatable("over a window Prometheus loses the names of series; say the name before the braces")
+    return pq.each(kind, query, over)
 
 
 _PROBES: Mapping[str, Callable[[Check, str, Settings], str]] = {"metrics": _metrics, "window": _window, "promql": _promql}

@@ -27,6 +27,10 @@ REDUCTIONS: Mapping[str, Callable[[Sequence[float]], float]] = {
     "count": len,
 }
 WINDOWED = ("increase", "rate", "ratio", "delta", "growth", "slope", "min", "max", "avg")
+BURN_RATE = "burn_rate"
+"""What only samples of the past can say: two windows of them."""
+TO_ANOTHER = ("ratio", BURN_RATE)
+"""Words that take one thing to another."""
 SHARES = ("growth", "ratio")
 """Words whose value is a part of one."""
 
@@ -91,7 +95,7 @@ def selection_problems(options: Mapping[str, Any]) -> list[Problem]:
         ]
     for name, one in raw_selections(options).items():
         place = "" if options["select"] is None else f"select.{name}."
-        if (one["as"] == "ratio") != (one["to"] is not None):
+        if (one["as"] in TO_ANOTHER) != (one["to"] is not None):
             found.append(Problem(f"{place}to", "is what a ratio is taken to: give it with as: ratio, and only then"))
         if one["least"] != SELECTION["least"].default and one["as"] != "ratio":
             found.append(Problem(f"{place}least", "goes with as: ratio"))

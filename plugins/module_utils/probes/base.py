@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from ansible_collections.golive.cutover.plugins.module_utils.core.enough import Behind
 from ansible_collections.golive.cutover.plugins.module_utils.core.errors import Problem
 from ansible_collections.golive.cutover.plugins.module_utils.core.options import Option
 from ansible_collections.golive.cutover.plugins.module_utils.core.units import Value
@@ -50,6 +51,7 @@ class Observation:
     ``missing``: name of a measure that could not be had, to the reason in a few words.
     ``document``: the JSON document that the JMESPath expressions under ``measures:`` of a check look into, if there is one.
     ``artefacts``: what is kept as evidence beside the verdict. The proof should name each.
+    ``behind``: name of a measure to how many requests or runs it is from, where a few cannot show what a threshold asks.
     """
 
     measures: dict[str, Value] = field(default_factory=dict)
@@ -57,6 +59,7 @@ class Observation:
     missing: dict[str, str] = field(default_factory=dict)
     document: Any = None
     artefacts: list[Artefact] = field(default_factory=list)
+    behind: dict[str, Behind] = field(default_factory=dict)
 
 
 @dataclass

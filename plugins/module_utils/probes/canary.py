@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from ansible_collections.golive.cutover.plugins.module_utils.core import options as opt
 from ansible_collections.golive.cutover.plugins.module_utils.core import units
+from ansible_collections.golive.cutover.plugins.module_utils.core.enough import BOUND, Behind
 from ansible_collections.golive.cutover.plugins.module_utils.core.errors import ProbeError, Problem
 from ansible_collections.golive.cutover.plugins.module_utils.core.options import Option
 from ansible_collections.golive.cutover.plugins.module_utils.core.statistics import pass_rate
@@ -97,6 +98,7 @@ class CanaryProbe(Probe):
             return seen
         rate = pass_rate(passed, len(runs))
         seen.measures.update(pass_rate=rate.ratio, lower_bound=rate.bounds.low)
+        seen.behind["lower_bound"] = Behind(len(runs), "runs", BOUND, failed=len(runs) - passed)
         seen.proof["bounds"] = f"{units.show(rate.bounds.low, 'ratio')} to {units.show(rate.bounds.high, 'ratio')} (95 %, Wilson)"
         return seen
 

@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 
 from ansible_collections.golive.cutover.plugins.module_utils.core import options as opt
 from ansible_collections.golive.cutover.plugins.module_utils.core import percentiles, units
+from ansible_collections.golive.cutover.plugins.module_utils.core.enough import ERRORS as ERROR_SHARE
+from ansible_collections.golive.cutover.plugins.module_utils.core.enough import PERCENTILE, Behind
 from ansible_collections.golive.cutover.plugins.module_utils.core.errors import ProbeError, Problem
 from ansible_collections.golive.cutover.plugins.module_utils.core.options import Option, reveal
 from ansible_collections.golive.cutover.plugins.module_utils.probes import _connections as net
@@ -58,6 +60,7 @@ class LoadProbe(Probe):
         "warm_up": Option(opt.duration, "for how long to make requests before those that count", default=0.0),
         "keep_alive": Option(opt.flag, "use a connection for more than one request", default=False),
         "request_timeout": Option(opt.duration, "within which time a request must have its whole answer", default=5.0),
+        "least": Option(opt.integer(1), "so many requests are taken to be enough, where a threshold would need more"),
         "accept": Option(opt.list_of(opt.integer(200, 599)), "status that is no error, or a list; 200 to 299 if left out"),
     }
     measures: ClassVar[Mapping[str, str]] = {
@@ -134,6 +137,10 @@ class LoadProbe(Probe):
                 "throughput": tally.good / tally.window,
             }
         )
+        seen.behind["error_ratio"] = Behind(tally.begun, "requests", ERROR_SHARE, least=options["least"])
+        kept = len(tally.latencies.kept)
+        for percent in PERCENTS:
+            seen.behind[f"p{percent}"] = Behind(kept, "requests", PERCENTILE, percent=percent, least=options["least"])
         _latencies(seen, tally, failed)
         return seen
 

@@ -1,6 +1,6 @@
 # Copyright (c) the golive.cutover contributors
 # SPDX-License-Identifier: BSD-2-Clause
-"""What a Prometheus server answers to a query, at one moment or over a range of time."""
+"""What a Prometheus server answers to a query, at one moment or over a range of time; and what a series did over a window."""
 
 from __future__ import annotations
 
@@ -15,11 +15,14 @@ from typing import Any, ClassVar, NamedTuple, Optional
 from urllib.parse import urlencode, urlsplit
 
 from ansible_collections.golive.cutover.plugins.module_utils.core import options as opt
-from ansible_collections.golive.cutover.plugins.module_utils.core import units
+from ansible_collections.golive.cutover.plugins.module_utils.core import units, windows
 from ansible_collections.golive.cutover.plugins.module_utils.core.errors import ProbeError, Problem
 from ansible_collections.golive.cutover.plugins.module_utils.core.options import Option
 from ansible_collections.golive.cutover.plugins.module_utils.core.windows import CannotMeasure
-from ansible_collections.golive.cutover.plugins.module_utils.probes import _http, _net
+from ansible_collections.golive.cutover.plugins.module_utils.probes import _http, _kept_by_prometheus, _net
+from ansible_collections.golive.cutover.plugins.module_utils.probes._page import Key
+from ansible_collections.golive.cutover.plugins.module_utils.probes._selection import SHARES, WINDOWED
+from ansible_collections.golive.cutover.plugins.module_utils.probes._windowed import ABOUT_LOOKS
 from ansible_collections.golive.cutover.plugins.module_utils.probes.base import Context, Observation, Probe
 
 REDUCTIONS: Mapping[str, Callable[[Sequence[float]], float]] = {
@@ -76,6 +79,20 @@ def _selector(value: Any) -> str:
     return text
 
 
+_TO: Mapping[str, Option] = {
+    "query": Option(_selector, "plain selector of the other side", required=True),
+    "reduce": Option(opt.choice(*REDUCTIONS), "how its several series become one value"),
+}
+
+
+def _other_side(value: Any) -> dict[str, Any]:
+    problems: list[Problem] = []
+    clean = opt.read_options(value, _TO, "to", problems)
+    if problems:
+        raise ValueError("; ".join(str(problem) for problem in problems))
+    return clean
+
+
 def _server(value: Any) -> str:
     where: str = opt.url("http", "https")(value)
     parts = urlsplit(where)
@@ -124,6 +141,8 @@ class PromqlProbe(Probe):
     A server that cannot be reached, or answers with an error or something that is not its API, could not be measured. An empty
     result, NaN, several series without ``reduce``, warnings of the server (a part of the data may be missing), samples that are too
     old and a range that is not covered are each a reason why the value is missing.
+
+    With ``as`` and ``over`` the server is asked for raw samples, and what they say is computed as the probe `window` does it.
     """
 
     name = "promql"
@@ -132,13 +151,17 @@ class PromqlProbe(Probe):
         "query": Option(opt.text, "the query, in PromQL", required=True),
         **_http.OPTIONS,
         "time": Option(_moment, "when the query is evaluated, or when its range ends; now by the clock of the server if left out"),
-        "over": Option(opt.duration, "length of the range; a query at one moment if left out"),
+        "as": Option(opt.choice("value", *WINDOWED), "what is measured of each series over the window, by its raw samples"),
+        "to": Option(_other_side, "for as: ratio, what the increase is a part of: {query, reduce}"),
+        "least": Option(opt.integer(1), "for as: ratio, how much the other side must have counted", default=1),
+        "over": Option(opt.duration, "length of the range or window; a query at one moment if left out"),
         "step": Option(opt.duration, "time between two values of a range; a sixtieth of it, at least 1s, if left out"),
+        "every": Option(opt.duration, "with as, pause between two scrapes; without it, what is usual in the window"),
         "reduce": Option(opt.choice(*REDUCTIONS), "how several series become one value"),
         "absent": Option(opt.choice("missing", "zero"), "what an empty result means", default="missing"),
         "age_of": Option(_selector, "plain selector whose samples show how old the data behind an expression is, or none"),
         "max_age": Option(opt.duration, "older samples do not count", default=120.0),
-        "coverage": Option(opt.share, "share of the steps of a range that must have a value", default=0.9),
+        "coverage": Option(opt.share, "share of the steps of a range, or part of a window, that must have values", default=0.9),
         "warnings": Option(opt.choice("refuse", "allow"), "whether a result with warnings is judged", default="refuse"),
         "max_answer": Option(opt.size, "largest answer that is read", default=10_000_000),
     }
@@ -153,11 +176,21 @@ class PromqlProbe(Probe):
         "last": "any",
         "samples": "count",
         "coverage": "ratio",
+        "gaps": "count",
+        "resets": "count",
+        "tau": "count",
     }
     _OF_RANGE = (*OVER_TIME, "first", "last")
 
     def problems(self, options: Mapping[str, Any]) -> list[Problem]:
         found = _http.problems(options)
+        if _windowed(options):
+            return found + _problems_of_a_window(options)
+        found += [Problem(name, "goes with as and over") for name in ("to", "every") if options[name] is not None]
+        if options["as"] not in (None, "value"):
+            found.append(Problem("over", f"is missing: the window for as: {options['as']}"))
+        if options["least"] != self.options["least"].default:
+            found.append(Problem("least", "goes with as: ratio"))
         over, step = options["over"], options["step"]
         if options["age_of"] is None and not _SELECTOR.match(options["query"]):
             found.append(
@@ -191,11 +224,54 @@ class PromqlProbe(Probe):
     def measures_for(self, options: Mapping[str, Any]) -> Mapping[str, str]:
         if options["over"] is None:
             return {name: self.measures[name] for name in ("value", "series", "age")}
-        return {name: kind for name, kind in self.measures.items() if name != "value"}
+        if _windowed(options):
+            value = {"value": "ratio" if options["as"] in SHARES else "any"}
+            names = ("series", *ABOUT_LOOKS, *(("tau",) if options["as"] == "slope" else ()))
+            return {**value, **{name: self.measures[name] for name in names}}
+        return {name: kind for name, kind in self.measures.items() if name not in ("value", "gaps", "resets", "tau")}
 
     def look(self, options: Mapping[str, Any], context: Context) -> Observation:
         with _net.Guard(context) as guard, contextlib.closing(_http.Client(options, context, guard)) as client:
+            if _windowed(options):
+                return _Look(options, client, context).window(list(self.measures_for(options)))
             return _Look(options, client, context).run(("value",) if options["over"] is None else self._OF_RANGE)
+
+
+def _windowed(options: Mapping[str, Any]) -> bool:
+    """Whether it is about what series did over a window, by their raw samples."""
+    return options["as"] is not None and options["over"] is not None
+
+
+def _problems_of_a_window(options: Mapping[str, Any]) -> list[Problem]:
+    found = []
+    if not _SELECTOR.match(options["query"]):
+        why = (
+            'expected with as a plain selector, such as http_requests_total{job="web"}, and no functions: as says what is measured'
+        )
+        found.append(Problem("query", why))
+    if options["step"] is not None:
+        found.append(Problem("step", "goes without as: all samples of the window are taken"))
+    if options["over"] < 1:
+        found.append(Problem("over", "expected at least 1s"))
+    elif options["every"] is not None and not 0 < options["every"] < options["over"]:
+        found.append(Problem("every", "is the pause between two scrapes, so it is shorter than the window"))
+    if (options["as"] == "ratio") != (options["to"] is not None):
+        found.append(Problem("to", "is what a ratio is taken to: give it with as: ratio, and only then"))
+    if options["least"] != PromqlProbe.options["least"].default and options["as"] != "ratio":
+        found.append(Problem("least", "goes with as: ratio"))
+    if options["age_of"] == NONE:
+        found.append(Problem("age_of", "expected with as a plain selector, whose samples show when the targets were looked at"))
+    elif options["age_of"] is None and options["absent"] == "zero":
+        found.append(
+            Problem(
+                "age_of",
+                "is missing: an empty result shows no data, so with absent: zero say a plain selector of data that is always "
+                'there, such as up{job="web"}',
+            )
+        )
+    if options["max_age"] != PromqlProbe.options["max_age"].default:
+        found.append(Problem("max_age", "goes without as: every says how old the newest sample may be"))
+    return found
 
 
 def _step(options: Mapping[str, Any]) -> float:
@@ -218,9 +294,7 @@ class _Look:
         result = self._range() if options["over"] is not None else self._instant()
         seen.proof.update({"result": result.kind, "series": len(result.series), "bytes": result.size})
         seen.proof["samples"] = sum(len(one.samples) for one in result.series)
-        for word, texts in (("warnings", result.warnings), ("infos", result.infos)):
-            if texts:
-                seen.proof[word] = [units.show(self.client.hide(text)) for text in texts[:5]]
+        self._tell(result)
         try:
             _whole(result, options)
             self._count(result)
@@ -238,6 +312,48 @@ class _Look:
                 seen.missing.setdefault(name, seen.missing.get(names[0], "the result has none"))
         return seen
 
+    def window(self, names: Sequence[str]) -> Observation:
+        """What series did over a window, by their raw samples; each of the named measures, or why there is none."""
+        options, seen = self.options, self.seen
+        if self.at is None:
+            self._ask_the_time()
+        # To the millisecond, as the samples are.
+        end = self.at = round(self.at or 0.0, 3)
+        seen.proof.update({"result": "matrix", "series": 0, "samples": 0, "bytes": 0})
+        try:
+            wanted = [side.selector.name for side in _kept_by_prometheus.selection_of(options).sides()]
+            sides = [self._raw(query) for query in wanted]
+            keys = {key for side in sides for key in side}
+            about = options["age_of"]
+            looks: Optional[_kept_by_prometheus.Series] = {}
+            if about is not None and about.strip() == wanted[0]:
+                looks = None
+            elif about is not None or keys:
+                looks = self._raw(about or _kept_by_prometheus.up_of(keys))
+            _kept_by_prometheus.judge(seen, options, _kept_by_prometheus.Kept(sides, looks, about is not None), end)
+        except CannotMeasure as error:
+            seen.missing["value"] = str(error)
+        for name in names:
+            if name not in seen.measures:
+                seen.missing.setdefault(name, seen.missing.get("value", "the result has none"))
+        return seen
+
+    def _raw(self, selector: str) -> dict[Key, list[windows.Point]]:
+        """The raw samples of some series in the window and before it. Raises CannotMeasure when they may not be all."""
+        seconds = self.options["over"] + _kept_by_prometheus.lead(self.options)
+        result = self._ask("query", f"{selector}[{math.ceil(seconds * 1000)}ms]", self._when())
+        if result.kind != "matrix":
+            raise ProbeError(f"{self.options['url']}: a window was answered with a result of the type {result.kind!r}")
+        self._tell(result)
+        self.seen.proof["bytes"] += result.size
+        _whole(result, self.options)
+        found = {}
+        for one in result.series:
+            labels = tuple(sorted((label, text) for label, text in one.labels.items() if label != "__name__"))
+            points = [windows.Point(round(sample.at, 3), sample.value) for sample in one.samples]
+            found[(one.labels.get("__name__", ""), labels)] = points
+        return found
+
     # -- asking ------------------------------------------------------------------------------------------------------
 
     def _instant(self) -> Result:
@@ -248,19 +364,29 @@ class _Look:
             self._skew()
         return result
 
+    def _ask_the_time(self) -> None:
+        now = self._ask("query", "time()", {})
+        if now.kind != "scalar" or not math.isfinite(now.series[0].samples[0].value):
+            raise ProbeError(f"{self.options['url']}: the server does not say what time it is")
+        self.at = now.series[0].samples[0].value
+        self._skew()
+
+    def _tell(self, result: Result) -> None:
+        """What the server noted goes into the proof."""
+        for word, texts in (("warnings", result.warnings), ("infos", result.infos)):
+            if texts:
+                self.seen.proof[word] = [units.show(self.client.hide(text)) for text in texts[:5]]
+
     def _range(self) -> Result:
         if self.at is None:
-            now = self._ask("query", "time()", {})
-            if now.kind != "scalar" or not math.isfinite(now.series[0].samples[0].value):
-                raise ProbeError(f"{self.options['url']}: the server does not say what time it is")
-            self.at = now.series[0].samples[0].value
-            self._skew()
+            self._ask_the_time()
+        end = self.at or 0.0
         step, over = _step(self.options), self.options["over"]
         self.seen.proof.update({"window": over, "step": step})
         # The steps are counted from the end, so that the last one is at the end.
-        start = self.at - math.floor(over / step + 1e-9) * step
+        start = end - math.floor(over / step + 1e-9) * step
         result = self._ask(
-            "query_range", self.options["query"], {"start": f"{start:.3f}", "end": f"{self.at:.3f}", "step": f"{step:g}"}
+            "query_range", self.options["query"], {"start": f"{start:.3f}", "end": f"{end:.3f}", "step": f"{step:g}"}
         )
         if result.kind != "matrix":
             raise ProbeError(f"{self.options['url']}: a range was answered with a result of the type {result.kind!r}")

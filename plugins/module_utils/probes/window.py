@@ -8,36 +8,52 @@ is not covered: a sampler that began late, stopped or paused makes the measure m
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Optional
 
+from ansible_collections.golive.cutover.plugins.module_utils.core import burn_rate, units, windows
 from ansible_collections.golive.cutover.plugins.module_utils.core import options as opt
-from ansible_collections.golive.cutover.plugins.module_utils.core import units, windows
 from ansible_collections.golive.cutover.plugins.module_utils.core.errors import ProbeError, Problem
 from ansible_collections.golive.cutover.plugins.module_utils.core.options import Option
 from ansible_collections.golive.cutover.plugins.module_utils.core.patterns import compile_pattern
-from ansible_collections.golive.cutover.plugins.module_utils.core.windows import CannotMeasure, Coverage, Measured, Point
+from ansible_collections.golive.cutover.plugins.module_utils.core.statistics import requests_for
+from ansible_collections.golive.cutover.plugins.module_utils.core.windows import CannotMeasure, Coverage, Point
 from ansible_collections.golive.cutover.plugins.module_utils.probes._page import Key, Selector
 from ansible_collections.golive.cutover.plugins.module_utils.probes._selection import (
+    BURN_RATE,
     SELECTION,
+    WINDOWED,
     Selection,
     named_selections,
     put_missing,
     put_value,
+    reduced,
     selected_measures,
     selection_problems,
     selections,
 )
 from ansible_collections.golive.cutover.plugins.module_utils.probes._stored import STORE_OPTIONS, whose
+from ansible_collections.golive.cutover.plugins.module_utils.probes._windowed import (
+    ABOUT_LOOKS,
+    COVERAGE,
+    counted_from,
+    enough,
+    measured,
+    tell_coverage,
+    tell_resets,
+)
 from ansible_collections.golive.cutover.plugins.module_utils.probes.base import Context, Observation, Probe
 from ansible_collections.golive.cutover.plugins.module_utils.store import samples
 from ansible_collections.golive.cutover.plugins.module_utils.store.address import is_shared
 from ansible_collections.golive.cutover.plugins.module_utils.store.errors import StoreError
 from ansible_collections.golive.cutover.plugins.module_utils.store.registry import open_store
 
+STRETCH = "stretch"
+"""In the options of a check that is asked of another length of time than its own: its own."""
+_OF_BURNING = ("short", "factor", "burning")
 _RESERVED = ("series", "age", "samples", "coverage", "gaps", "resets", "tau")
-COVERAGE = 0.9
 
 
 class WindowProbe(Probe):
@@ -53,6 +69,10 @@ class WindowProbe(Probe):
         "host": Option(opt.text, "in a store that hosts share, whose samples; without it, those of the host that looks"),
         "page": Option(opt.list_of(opt.text), "only samples of these pages; one may be ~ and a regular expression"),
         **SELECTION,
+        "as": Option(opt.choice("value", *WINDOWED, BURN_RATE), "what is measured of each series", default="value"),
+        "objective": Option(opt.share, "for as: burn_rate, the share that must succeed, such as 99.5%"),
+        "period": Option(opt.duration, "for as: burn_rate, how long the error budget must last, such as 48h"),
+        "budget": Option(opt.share, "for as: burn_rate, the share of the budget that may be gone in the window"),
         "select": Option(
             named_selections(_RESERVED),
             "several values of one window: own name to {name, labels, reduce, as, absent, to, least}",
@@ -72,10 +92,13 @@ class WindowProbe(Probe):
         "coverage": "ratio",
         "gaps": "count",
         "resets": "count",
+        "short": "count",
+        "factor": "count",
+        "burning": "flag",
     }
 
     def problems(self, options: Mapping[str, Any]) -> list[Problem]:
-        found = selection_problems(options)
+        found = selection_problems(options) + _burn_problems(options)
         if not options["over"]:
             found.append(Problem("over", "is no time"))
         elif options["over"] > samples.MOST_KEPT:
@@ -91,8 +114,8 @@ class WindowProbe(Probe):
         return found
 
     def measures_for(self, options: Mapping[str, Any]) -> Mapping[str, str]:
-        common = ("age", "samples", "coverage", "gaps", "resets")
-        return {**selected_measures(options), **{name: self.measures[name] for name in common}}
+        burn = {name: self.measures[name] for name in _OF_BURNING} if options["as"] == BURN_RATE else {}
+        return {**selected_measures(options), **burn, **{name: self.measures[name] for name in ABOUT_LOOKS}}
 
     def look(self, options: Mapping[str, Any], context: Context) -> Observation:
         # To the millisecond, as the samples are.
@@ -132,10 +155,11 @@ def judge_window(options: Mapping[str, Any], window: samples.Window, kept: Mappi
         covered = {page: _covered(page, window.looks[page], start, end, options["every"], newest[page]) for page in pages}
     except CannotMeasure as error:
         raise ProbeError(f"{error}; {_went_back(jumps)}" if jumps else str(error)) from error
-    _tell_coverage(seen, covered, window, end)
+    tell_coverage(seen, covered, window.looks)
+    if window.left_out:
+        seen.proof["left_out"] = window.left_out
     if jumps:
         seen.proof["jumps"] = len(jumps)
-    worst = min(covered, key=lambda page: covered[page].share)
     for name, choice in choices.items():
         suffix = "" if options["select"] is None else f".{name}"
         try:
@@ -143,19 +167,18 @@ def judge_window(options: Mapping[str, Any], window: samples.Window, kept: Mappi
             _count(seen, name, suffix, choice, series, pages, window)
             if jumps:
                 raise CannotMeasure(f"{_went_back(jumps)}, and when its samples were taken is not certain")
-            _judge(seen, name, suffix, choice, series, start)
-            if covered[worst].share < options["coverage"]:
-                raise CannotMeasure(_uncovered(worst, covered[worst], options["over"], options["coverage"]))
-            for page in pages:
-                if covered[page].stale:
-                    raise CannotMeasure(f"the newest sample of {page} is {units.show(round(covered[page].age, 1), 'time')} old")
+            if choice.kind == BURN_RATE:
+                _burn(seen, choice, series, window, covered, options, end)
+            else:
+                _judge(seen, name, suffix, choice, series, start)
+            enough(covered, options["over"], options["coverage"])
         except CannotMeasure as error:
             put_missing(seen, name, suffix, choice, str(error))
-    unknown = next((seen.missing[name] for name in choices if name in seen.missing), None)
-    if unknown is None:
-        seen.measures["resets"] = seen.proof.get("resets", 0)
-    else:
-        seen.missing["resets"] = unknown
+            if choice.kind == BURN_RATE:
+                for one in _OF_BURNING:
+                    seen.measures.pop(one, None)
+                    seen.missing[one] = str(error)
+    tell_resets(seen, list(choices))
     return seen
 
 
@@ -190,46 +213,6 @@ def _covered(page: str, looks: Sequence[float], start: float, end: float, every:
         raise CannotMeasure(f"{page}: {error}; {last}") from error
 
 
-def _tell_coverage(seen: Observation, covered: Mapping[str, Coverage], window: samples.Window, end: float) -> None:
-    """Measures and proof of how well the window is covered: of several pages, what is worst."""
-    all_of = list(covered.values())
-    seen.measures.update(
-        samples=min(one.samples for one in all_of),
-        coverage=min(one.share for one in all_of),
-        gaps=sum(one.gaps for one in all_of),
-        age=max(one.age for one in all_of),
-    )
-    seen.proof.update(
-        samples=min(one.samples for one in all_of),
-        window=round(max(window.looks[page][-1] - window.looks[page][0] for page in covered), 3),
-        coverage=round(min(one.share for one in all_of), 4),
-        every=round(max(one.every for one in all_of), 3),
-        age=round(max(one.age for one in all_of), 1),
-    )
-    gaps = sum(one.gaps for one in all_of)
-    if gaps:
-        seen.proof.update(gaps=gaps, longest_gap=round(max(one.longest for one in all_of), 1))
-    if len(covered) > 1:
-        seen.proof["pages"] = len(covered)
-    if window.left_out:
-        seen.proof["left_out"] = window.left_out
-
-
-def _uncovered(page: str, found: Coverage, over: float, wanted: float) -> str:
-    """Why a window is not covered, in a few words."""
-    why = []
-    if found.gaps:
-        why.append(f"{found.gaps} gap{'' if found.gaps == 1 else 's'} of up to {units.show(round(found.longest, 1), 'time')}")
-    else:
-        why.append("sampling began later")
-    if found.stale:
-        why.append(f"the newest sample is {units.show(round(found.age, 1), 'time')} old")
-    return (
-        f"samples of {page} cover {units.show(found.share, 'ratio')} of the last {units.show(over, 'time')}, "
-        f"{units.show(wanted, 'ratio')} are needed: {', '.join(why)}"
-    )
-
-
 def _within(window: samples.Window, pages: Iterable[str], covered: Mapping[str, Coverage], start: float) -> dict[Key, list[Point]]:
     """The series of the pages that are asked for. A look that is too long before the start is not where counting begins."""
     found = {}
@@ -238,8 +221,7 @@ def _within(window: samples.Window, pages: Iterable[str], covered: Mapping[str, 
         page = dict(key[1])["page"]
         if page not in wanted:
             continue
-        limit = start - windows.GAP * covered[page].every
-        kept = points[1:] if len(points) > 1 and points[0].at <= start and points[0].at < limit else points
+        kept = counted_from(points, start, covered[page].every)
         if any(point.value is not None for point in kept):
             found[key] = kept
     return found
@@ -279,34 +261,94 @@ def _judge(
 ) -> None:
     """Put one measure into an observation. Raises CannotMeasure."""
     sides = [
-        _measured(seen, side.kind, {key: points for key, points in series.items() if side.selector.selects(key)}, start)
+        measured(seen, side.kind, {key: points for key, points in series.items() if side.selector.selects(key)}, start)
         for side in choice.sides()
     ]
     put_value(seen, name, suffix, choice, sides[0], sides[-1])
 
 
-def _measured(seen: Observation, kind: str, chosen: Mapping[Key, list[Point]], start: float) -> list[Measured]:
-    found = []
-    for key, points in sorted(chosen.items()):
-        try:
-            asked = windows.over(kind, points, start)
-            found.append(_last(asked) if kind == "value" else windows.measure(kind, asked))
-        except CannotMeasure as error:
-            raise CannotMeasure(f"{Selector(key[0], dict(key[1]))}: {error}") from error
-    for word, count in (
-        ("resets", sum(one.resets for one in found)),
-        ("born", sum(one.born for one in found)),
-        ("vanished", sum(one.vanished for one in found)),
-        ("absent", sum(one.absent for one in found)),
-    ):
-        if count:
-            seen.proof[word] = seen.proof.get(word, 0) + count
+# ---------------------------------------------------------------------------------------------------------------------
+# Error budgets
+
+
+def _burn_problems(options: Mapping[str, Any]) -> list[Problem]:
+    given = [name for name in ("objective", "period", "budget") if options[name] is not None]
+    if options["as"] != BURN_RATE:
+        return [Problem(name, "goes with as: burn_rate") for name in given]
+    found = [
+        Problem(name, f"is missing: {WindowProbe.options[name].help}") for name in ("objective", "period") if options[name] is None
+    ]
+    if found:
+        return found
+    try:
+        requests_for(options["objective"])
+    except ValueError as error:
+        found.append(Problem("objective", str(error)))
+    try:
+        alert_of(options)
+    except ValueError as error:
+        found.append(Problem("over" if options["budget"] is None else "budget", str(error)))
     return found
 
 
-def _last(points: Sequence[Point]) -> Measured:
-    """The newest value. A series that is gone has none."""
-    value = points[-1].value if points else None
-    if value is None:
-        raise CannotMeasure("the series is not on the newest page")
-    return Measured(windows.RANGES["max"]([points[-1]]))
+def alert_of(options: Mapping[str, Any]) -> burn_rate.Alert:
+    """From which burn rate on the window is an alert: by the share of the budget that may be gone by then, or else by the row
+    of the table for the period whose window it is. Raises ValueError."""
+    over, period, share = options.get(STRETCH, options["over"]), options["period"], options["budget"]
+    short = over * float(burn_rate.SHORT)
+    if share is not None:
+        return burn_rate.Alert("", share, over, short, burn_rate.factor(share, period, over))
+    rows = burn_rate.table(period, 2 * options["every"] if options["every"] else burn_rate.LEAST_SHORT)
+    chosen = [row for row in rows if math.isclose(row.long, over, rel_tol=1e-6)]
+    if not chosen:
+        known = ", ".join(dict.fromkeys(f"{row.long / 60:g}m" for row in rows))
+        raise ValueError(f"is the window of no alert for a period of {period / burn_rate.HOUR:g}h: {known} are; else say budget")
+    return min(chosen, key=lambda row: row.factor)
+
+
+def _burn(
+    seen: Observation,
+    choice: Selection,
+    series: Mapping[Key, list[Point]],
+    window: samples.Window,
+    covered: Mapping[str, Coverage],
+    options: Mapping[str, Any],
+    end: float,
+) -> None:
+    """Put the burn rates over the window and over its last twelfth into an observation, and whether they are an alert. Raises
+    CannotMeasure."""
+    objective, alert = options["objective"], alert_of(options)
+    counted = {}
+    length = options["over"] * float(burn_rate.SHORT)
+    for page, found in covered.items():
+        enough({page: _covered(page, window.looks[page], end - length, end, found.every, end)}, length, options["coverage"])
+    for name, start, about in (("value", end - options["over"], seen), ("short", end - length, Observation())):
+        parts = {key: _from(points, start, covered[dict(key[1])["page"]].every) for key, points in series.items()}
+        there = {key: points for key, points in parts.items() if any(point.value is not None for point in points)}
+        of, to = (reduced(side, _increases(about, side, there, start)) for side in choice.sides())
+        counted[name] = (of, to)
+    seen.proof["counted"] = {name: {"of": of, "to": to} for name, (of, to) in counted.items()}
+    seen.measures["factor"] = alert.factor
+    try:
+        seen.measures["value"] = burn_rate.burn_rate(*counted["value"], objective)
+    except ValueError as error:
+        raise CannotMeasure(str(error)) from error
+    try:
+        seen.measures["short"] = burn_rate.burn_rate(*counted["short"], objective)
+    except ValueError as error:
+        seen.missing["short"] = f"in the last {units.show(length, 'time')} {error}"
+    try:
+        seen.measures["burning"] = burn_rate.burning(alert, objective, counted["value"], counted["short"]).fires
+    except ValueError:
+        seen.missing["burning"] = seen.missing["short"]
+
+
+def _from(points: Sequence[Point], start: float, every: float) -> list[Point]:
+    """The points of a part of the window: those after its start, and the last one before."""
+    before = [point for point in points if point.at <= start][-1:]
+    return counted_from([*before, *(point for point in points if point.at > start)], start, every)
+
+
+def _increases(seen: Observation, side: Selection, series: Mapping[Key, list[Point]], start: float) -> list[float]:
+    chosen = {key: points for key, points in series.items() if side.selector.selects(key)}
+    return [one.value for one in measured(seen, "increase", chosen, start)]

@@ -47,6 +47,8 @@ class Course:
     """Seconds after which the leader changes."""
     failing: float = 0.0
     """Part of the notifications that fails."""
+    refusing: float = 0.0
+    """How many answers of the web front are errors, to those that are not, from the sixth hour on."""
     doubled: bool = False
     """Each notification is sent twice."""
     burst: Optional[float] = None
@@ -88,6 +90,8 @@ class Course:
                 ("process_resident_memory_bytes", ()): 70 * MB + wobble + (self.leak * max(passed, 0) if number == 0 else 0),
             }
         web: dict[Key, float] = {
+            ("http_requests_total", (("status", "2xx"),)): float(int(up / 2)),
+            ("http_requests_total", (("status", "5xx"),)): self.refusing * float(int(max(passed - 6 * HOUR, 0) / 2)),
             ("process_cpu_seconds_total", ()): up * 0.04,
             ("process_resident_memory_bytes", ()): 90 * MB + wobble,
         }
@@ -222,9 +226,12 @@ def test_a_leader_that_flaps_every_ten_minutes_is_found_in_the_first_hour(simula
 
 
 def test_notifications_that_fail_at_three_percent_are_found_at_twelve_hours(simulate: Simulate) -> None:
-    blocked = simulate(Course(failing=0.03))
+    blocked = simulate(Course(failing=0.03, refusing=0.05))
     assert first(blocked) == "T+12h"
     assert "value is 3" in blocked["T+12h"]["SLO-3"][1]
+    # The budget of the web front goes nine times as fast as it may.
+    assert blocked["T+12h"]["SLO-4"][0] == "fail"
+    assert "burning is true, expected == false" in blocked["T+12h"]["SLO-4"][1]
     assert blocked["T+48h"]["SLO-3"][0] == "fail"
 
 

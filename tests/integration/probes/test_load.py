@@ -15,9 +15,12 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.golive.cutover.plugins.module_utils.core.checks import read_checks
 from ansible_collections.golive.cutover.plugins.module_utils.core.options import Secret
+from ansible_collections.golive.cutover.plugins.module_utils.core.runner import run_checks
 from ansible_collections.golive.cutover.plugins.module_utils.probes import _load
 from ansible_collections.golive.cutover.plugins.module_utils.probes.load import LoadProbe
+from ansible_collections.golive.cutover.plugins.module_utils.probes.registry import PROBES
 from tests.bench import load_sides
 from tests.conftest import Nginx
 from tests.integration.probes import servers
@@ -364,6 +367,22 @@ def test_mistakes(raw: dict[str, Any], why: str) -> None:
     found = mistakes(PROBE, {"url": "http://127.0.0.1/", **raw})
     assert len(found) == 1
     assert why in found[0]
+
+
+def test_too_few_requests_to_say() -> None:
+    with serve(replies(answer(b"ok"))) as server:
+        load = {"url": server.url(), "requests": 40, "concurrency": 2}
+        limit = {"error_ratio": "<= 1%"}
+        checks = [
+            {"id": "L-001", "load": load, "expect": limit},
+            {"id": "L-002", "load": load, "critical": {"p95": "> 5s"}},
+            {"id": "L-003", "load": {**load, "least": 40}, "expect": limit, "critical": {"p95": "> 5s"}},
+            {"id": "L-004", "load": {**load, "accept": 204}, "expect": limit},
+        ]
+        verdicts = run_checks(read_checks(checks, PROBES), PROBES)
+    assert [one["status"] for one in verdicts] == ["inconclusive", "inconclusive", "pass", "fail"]
+    assert "40 requests are too few to say: error_ratio <= 1% needs 100" in verdicts[0]["reason"]
+    assert "40 requests are too few to say: p95 > 5s needs 59" in verdicts[1]["reason"]
 
 
 def test_as_a_check_of_a_task(nginx: Start, run_module: Callable[..., dict[str, Any]]) -> None:

@@ -362,3 +362,87 @@ def test_a_store_with_a_password(redis_server: Callable[..., Any], canary: str) 
 def test_mistakes_are_refused(options: dict[str, Any], wrong: str) -> None:
     given = {"store": "sqlite:///nowhere/golive.db", "environment": "spark", "over": "5m", **options}
     assert any(wrong in one for one in looking.mistakes(PROBE, given)), looking.mistakes(PROBE, given)
+
+
+# Error budgets
+
+
+BURN: dict[str, Any] = {
+    "name": "requests_failed_total",
+    "as": "burn_rate",
+    "to": {"name": "requests_total"},
+    "objective": "99.5%",
+    "period": "48h",
+    "over": "24m",
+}
+
+
+@pytest.mark.parametrize(
+    ("failed", "value", "short", "burning"),
+    [
+        # Of 40 requests a sample every 0.2 fails, which is the objective: the budget lasts just for the period.
+        (lambda number: number * 0.2, 1, 1, False),
+        (lambda number: number * 2.0, 10, 10, True),
+        # It was bad, and is over; it began just now.
+        (lambda number: min(number, 30) * 8.0, 15, 0, False),
+        (lambda number: max(number - 56, 0) * 8.0, 10 / 3, 40, False),
+    ],
+)
+def test_a_burn_rate_is_an_alert_where_both_windows_burn(kept: Kept, failed: Any, value: Any, short: Any, burning: bool) -> None:
+    kept.each(1800, requests_total=lambda number: 100 + 60.0 * number, requests_failed_total=lambda number: failed(number) * 1.5)
+    seen = kept.look(**BURN)
+    assert {name: seen.measures[name] for name in ("value", "short", "factor")} == pytest.approx(
+        {"value": value, "short": short, "factor": 6}
+    )
+    assert seen.measures["burning"] is burning
+    assert seen.proof["counted"]["value"]["to"] == 48 * 60 and seen.proof["counted"]["short"]["to"] == 4 * 60
+    # The same window, as a share of the budget: a twentieth of it in the hundred and twentieth part of the period.
+    assert kept.look(**BURN, budget="5%").measures["factor"] == pytest.approx(6)
+
+
+def test_too_few_requests_for_a_burn_rate(kept: Kept) -> None:
+    kept.each(1800, requests_total=lambda number: 3.0 * number, requests_failed_total=lambda number: 0.0)
+    seen = kept.look(**BURN)
+    for name in ("value", "short", "burning"):
+        assert seen.missing[name].endswith("144 requests are too few to say: an objective of 99.5 % needs 200")
+    assert seen.proof["counted"] == {"value": {"of": 0, "to": 144}, "short": {"of": 0, "to": 12}}
+    # Enough in the long window, in which nothing burns: so it is no alert, whatever the short one holds.
+    kept.each(1800, page="b", requests_total=lambda number: 20.0 * number, requests_failed_total=lambda number: 0.0)
+    seen = kept.look(**BURN, page=["b"])
+    assert (seen.measures["value"], seen.measures["burning"]) == (0, False)
+    assert seen.missing["short"] == "in the last 120 s 80 requests are too few to say: an objective of 99.5 % needs 200"
+    kept.each(1800, page="c", requests_total=lambda number: 20.0 * number, requests_failed_total=lambda number: 1.0 * number)
+    seen = kept.look(**BURN, page=["c"])
+    assert seen.measures["value"] == pytest.approx(10)
+    assert seen.missing["burning"] == seen.missing["short"]
+
+
+def test_a_burn_rate_of_a_window_that_nobody_looked_at(kept: Kept) -> None:
+    """One gap that the long window can stand is most of the short one."""
+    kept.each(1800, until=120, requests_total=lambda number: 100.0 * number, requests_failed_total=lambda number: 0.0)
+    kept.put(0, requests_total=6000.0, requests_failed_total=0.0)
+    seen = kept.look(**BURN)
+    assert {"value", "short", "factor", "burning"} <= set(seen.missing)
+    assert "of the last 120 s" in seen.missing["burning"] or "in the window" in seen.missing["burning"]
+    odd = Kept(kept.address)
+    odd.each(1800, page="odd", requests_total=lambda number: 10.0 * number, requests_failed_total=lambda number: 20.0 * number)
+    assert "is not a number of failed requests" in odd.look(**BURN, page=["odd"]).missing["value"]
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ({"objective": None}, "objective: is missing"),
+        ({"period": None}, "period: is missing"),
+        ({"to": None}, "to: is what a ratio is taken to"),
+        ({"objective": "100%"}, "objective: 1.0 is not an objective that can be judged"),
+        ({"over": "1h"}, "over: is the window of no alert for a period of 48h: 12m, 24m, 96m, 288m are; else say budget"),
+        ({"over": "1h", "budget": "2%"}, "budget: 2 % of the budget of 48 h in 1 h is a burn rate of 0.96"),
+        ({"every": "5m"}, "over: is the window of no alert for a period of 48h: 120m, 288m are"),
+        ({"as": "ratio", "period": None}, "objective: goes with as: burn_rate"),
+    ],
+)
+def test_mistakes_about_error_budgets(options: dict[str, Any], why: str) -> None:
+    raw = {"store": "sqlite:///a.db", "environment": "spark", **BURN, **options}
+    (found,) = looking.mistakes(PROBE, {name: value for name, value in raw.items() if value is not None})
+    assert why in found

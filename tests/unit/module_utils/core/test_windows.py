@@ -16,7 +16,6 @@ from ansible_collections.golive.cutover.plugins.module_utils.core.windows import
     Point,
     coverage,
     delta,
-    extrapolated,
     growth,
     increase,
     measure,
@@ -238,41 +237,6 @@ def test_the_share_is_a_share(at: list[int]) -> None:
     assert 0 <= found.share <= 1
     assert 0 <= found.age <= found.longest
     assert found.samples == sum(one > 0 for one in seen)
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# As Prometheus has it
-
-
-@pytest.mark.parametrize(
-    ("values", "expected"),
-    [
-        (list(range(0, 101, 10)), 100),
-        ([*range(0, 91, 18), *range(0, 73, 18)], 162),
-        (list(range(10, 111, 10)), 105),
-        (list(range(1, 102, 10)), 101),
-    ],
-)
-def test_prometheus_own_examples(values: Values, expected: float) -> None:
-    """``increase(http_requests_total[100m])`` at 50m, from promql/promqltest/testdata/functions.test."""
-    seen = [Point(300.0 * number, value) for number, value in enumerate(values)]
-    assert extrapolated(seen, start=3000 - 6000, end=3000) == pytest.approx(expected)
-
-
-@settings(deadline=None)
-@given(st.lists(st.integers(0, 100), min_size=6, max_size=30), st.integers(1000, 10**6))
-def test_over_a_whole_window_both_count_the_same(steps: list[int], first: int) -> None:
-    """Where samples reach from end to end, what is counted is what Prometheus extrapolates, up to one pause."""
-    values: list[float] = [float(first)]
-    for step in steps:
-        values.append(values[-1] + step)
-    seen = points(list(values))
-    start, end = seen[0].at, seen[-1].at
-    kept = increase(seen).amount
-    # Prometheus leaves out the sample at the start, and makes up for it with the average of the others.
-    inside = sum(steps[1:])
-    assert extrapolated(seen, start, end) == pytest.approx(inside * len(steps) / (len(steps) - 1))
-    assert abs(extrapolated(seen, start, end) - kept) <= max(steps[0], inside / (len(steps) - 1)) + 1e-9
 
 
 def test_a_look_behind_the_end_covers_nothing_twice() -> None:

@@ -130,3 +130,40 @@ def test_durations(seconds: float, text: str) -> None:
 def test_a_duration_below_a_millisecond_has_no_promql() -> None:
     with pytest.raises(promql.Untranslatable):
         promql.duration(0.0001)
+
+
+def test_a_window_of_raw_samples_becomes_the_functions_of_the_server() -> None:
+    def asked(**options: Any) -> Any:
+        return {"id": "P", "promql": {"url": "http://a:9090", "over": "5m", **options}, "expect": {"value": "<= 2%"}}
+
+    ratio = asked(query="failed_total", to={"query": "sent_total", "reduce": "sum"}, reduce="sum", **{"as": "ratio"})
+    (signal,) = planned(ratio).signals
+    assert "increase(failed_total[5m])" in signal.expression and "increase(sent_total[5m])" in signal.expression
+    assert reasons(planned(asked(query='{job="a"}', **{"as": "growth"}))) == [
+        "over a window Prometheus loses the names of series; say the name before the braces"
+    ]
+    only = asked(query="a", **{"as": "max"}) | {"expect": {"coverage": ">= 95%"}}
+    assert reasons(planned(only)) == ["coverage is the arithmetic of the probe, not a value of a series"]
+
+
+def test_an_error_budget_becomes_a_rule_over_two_windows() -> None:
+    window: dict[str, Any] = {
+        "store": "sqlite:///a.db",
+        "environment": "shop",
+        "page": ["web"],
+        "name": "failed_total",
+        "absent": "zero",
+    }
+    window |= {"as": "burn_rate", "to": {"name": "sent_total"}, "objective": "99.5%", "period": "48h", "over": "24m"}
+    check = {"id": "B", "window": window, "expect": {"burning": "== false"}, "critical": {"value": "> 14.4", "short": "> 14.4"}}
+    plan = planned(check, targets={"web": {"job": "web"}})
+    assert plan.untranslated == ()
+    found = {one.measure: one for one in plan.signals}
+    for windows in ("[24m]", "[2m]"):
+        assert windows in found["burning"].expression
+    assert "[2m]" not in found["value"].expression and "[24m]" not in found["short"].expression.split(" and ")[0]
+    assert ">= bool 6" in found["burning"].expression and ">= 200) / 0.005" in found["value"].expression
+    (threshold,) = found["burning"].thresholds
+    assert threshold.expression.endswith(" != 0")
+    (only,) = reasons(planned({"id": "B", "window": window, "expect": {"factor": "== 6"}}, targets={"web": {"job": "web"}}))
+    assert only.startswith("factor is the arithmetic")
