@@ -23,20 +23,25 @@ GIVEN = {
 
 
 @functools.cache
-def _rendered(inventory: str, names: tuple[str, ...], given: str) -> str:
+def _variables(inventory: str) -> tuple[Any, dict[str, Any]]:
     from ansible.inventory.manager import InventoryManager
     from ansible.parsing.dataloader import DataLoader
-    from ansible.template import Templar, trust_as_template
     from ansible.vars.manager import VariableManager
 
     loader = DataLoader()
     hosts = InventoryManager(loader=loader, sources=[str(ROOT / "inventories" / inventory)])
-    variables = VariableManager(loader=loader, inventory=hosts).get_vars(host=hosts.get_hosts()[0])
+    return loader, VariableManager(loader=loader, inventory=hosts).get_vars(host=hosts.get_hosts()[0])
+
+
+@functools.cache
+def _rendered(inventory: str, names: tuple[str, ...], given: str) -> str:
+    from ansible.template import Templar, trust_as_template
+
+    loader, variables = _variables(inventory)
     extra = _trusted(json.loads(given), trust_as_template)
     wanted = ", ".join(f"'{name}': {name}" for name in names)
-    return str(
-        Templar(loader=loader, variables={**variables, **extra}).template(trust_as_template(f"{{{{ {{{wanted}}} | to_json }}}}"))
-    )
+    templar = Templar(loader=loader, variables={**variables, **extra})
+    return str(templar.template(trust_as_template(f"{{{{ {{{wanted}}} | to_json }}}}")))
 
 
 def _trusted(value: Any, trust: Any) -> Any:

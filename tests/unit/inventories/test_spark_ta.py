@@ -4,12 +4,17 @@
 
 from __future__ import annotations
 
+import json
+import re
 from typing import Any
 
 import pytest
 
 from ansible_collections.golive.cutover.plugins.module_utils.core.checks import read_checks
 from ansible_collections.golive.cutover.plugins.module_utils.core.runner import run_checks
+from ansible_collections.golive.cutover.plugins.module_utils.monitoring import registry
+from ansible_collections.golive.cutover.plugins.module_utils.monitoring.model import Plan
+from ansible_collections.golive.cutover.plugins.module_utils.monitoring.settings import read_settings
 from ansible_collections.golive.cutover.plugins.module_utils.probes import leader
 from ansible_collections.golive.cutover.plugins.module_utils.probes.registry import PROBES
 from tests.inventories import by_id, rendered
@@ -58,3 +63,70 @@ def test_every_checkpoint_asks_whether_the_sources_agree() -> None:
     check = by_id(rendered("spark_ta", "hypercare_checklist")["hypercare_checklist"])["HC-05"]
     assert check["tags"] == ["T+0", "T+15m", "T+1h", "T+4h", "T+12h", "T+24h", "T+48h"]
     assert check["expect"]["agree"] == "== true"
+
+
+# -- what Prometheus and Grafana show ----------------------------------------------------------------------------------
+
+
+def monitored() -> Plan:
+    names = ("checks", "targets", "matchers", "scrape_interval")
+    found = rendered("spark_ta", *(f"monitoring_{name}" for name in names))
+    settings = {name: found[f"monitoring_{name}"] for name in names[1:]}
+    return registry.plan(found["monitoring_checks"], read_settings({"environment": "spark_ta", **settings}))
+
+
+def test_every_escalation_threshold_is_an_alert() -> None:
+    """The table of the go-live runbook, and what the inventory adds to it. Whether the stream answers only the sampler knows."""
+    plan = monitored()
+    assert {one.check for one in plan.untranslated} == {"SLO-1"}
+    found = {(one.check, one.measure): {(row.severity, row.source) for row in one.thresholds} for one in plan.signals}
+    table = {
+        "ESC-1": ("> 5", "> 20"),
+        "ESC-2": ("> 5", "> 20"),
+        "ESC-3": (">= 2", ">= 5"),
+        "ESC-4": ("> 10%", "> 50%"),
+        "ESC-6": ("> 2%", "> 10%"),
+        "ESC-7": ("> 50%", "> 80%"),
+        "ESC-8": ("> 50", "> 100"),
+        "ESC-9": (">= 0.2/s", ">= 0.8/s"),
+    }
+    for check, (warning, critical) in table.items():
+        assert found[check, "value"] == {("warning", warning), ("critical", critical)}, check
+    assert found["HC-22", "executor"] == {("warning", ">= 0.2/s"), ("critical", ">= 0.8/s")}
+    assert found["HC-22", "web"] == {("warning", ">= 0.15/s"), ("critical", ">= 0.8/s")}
+    assert found["HC-23", "executor"] == {("critical", ">= 500MB")} and found["HC-23", "web"] == {("critical", ">= 1GB")}
+    assert found["HC-42", "value"] == {("warning", "> 50%"), ("warning", "> 80%")}, "nice to have: it only warns"
+    assert {check for check, _measure in found} == {*table, "ESC-5", "SLO-2", "SLO-3", "HC-22", "HC-23", "HC-42", "GRAF-4"}
+
+
+def test_the_series_of_executors_and_web_front_are_chosen_by_their_jobs() -> None:
+    by = {(one.check, one.measure): one.expression for one in monitored().signals}
+    assert '"executor"' in by["HC-22", "executor"] and "web-next" not in by["HC-22", "executor"]
+    assert 'process_cpu_seconds_total{job="web-next"}' in by["HC-22", "web"]
+    assert 'streams_connected{job="executor"}' in by["ESC-8", "value"], "also where Prometheus scrapes other addresses"
+    # A quiet night is no gap in the data.
+    few = {one.check for one in monitored().signals if one.few}
+    assert few == {"SLO-2", "SLO-3", "ESC-6", "ESC-7", "HC-42"}
+
+
+def test_the_dashboard_shows_what_the_checklist_wants_to_see() -> None:
+    board = json.loads(registry.render(monitored(), ["dashboard"])["dashboard"])
+    titles = [one["title"] for one in board["panels"]]
+    shown = "GRAF-4: Active alerts, open streams and notifications that were sent"
+    assert [one for one in titles if one.startswith("GRAF-4")] == [
+        f"{shown} ({name})" for name in ("alerts_active", "streams_connected", "notifications_sent_total")
+    ]
+    wanted = {
+        "ESC-1: Stream errors in 5 minutes",
+        "ESC-3: Elections in an hour",
+        "ESC-6: Share of the notifications that failed in 15 minutes",
+        "ESC-7: Share of the alerts that the cooldown suppressed in 15 minutes",
+        "ESC-8: Open streams",
+        "ESC-9: Use of a core in 5 minutes",
+    }
+    assert wanted <= set(titles)
+    # GRAF-2 asks Prometheus for what these panels show.
+    query = by_id(rendered("spark_ta", "spark_prometheus_checks")["spark_prometheus_checks"])["GRAF-2"]["promql"]["query"]
+    expressions = " ".join(one.expression for one in monitored().signals)
+    for name in re.findall(r"count\((\w+)", query):
+        assert name in expressions, name
