@@ -21,6 +21,9 @@ GIVEN = {
     "demo_ports": {"front": 8080, "redis": 6379, "executor": 4001, "web": 3000},
 }
 
+#: Defaults of the roles that the lists of an inventory go to.
+DEFAULTS: dict[str, Any] = {"hypercare_watch_checks": []}
+
 
 @functools.cache
 def _variables(inventory: str) -> tuple[Any, dict[str, Any]]:
@@ -40,7 +43,7 @@ def _rendered(inventory: str, names: tuple[str, ...], given: str) -> str:
     loader, variables = _variables(inventory)
     extra = _trusted(json.loads(given), trust_as_template)
     wanted = ", ".join(f"'{name}': {name}" for name in names)
-    templar = Templar(loader=loader, variables={**variables, **extra})
+    templar = Templar(loader=loader, variables={**DEFAULTS, **variables, **extra})
     return str(templar.template(trust_as_template(f"{{{{ {{{wanted}}} | to_json }}}}")))
 
 

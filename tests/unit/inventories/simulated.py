@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 from ansible_collections.golive.cutover.plugins.module_utils.core import escalation
 from ansible_collections.golive.cutover.plugins.module_utils.core.checks import read_checks
@@ -47,14 +47,13 @@ class Simulated:
             store._clock = lambda: self.now  # type: ignore[attr-defined]
             samples.write(store, looks)
 
-    def levels(self, *ids: str) -> dict[str, Optional[str]]:
-        """The levels of these conditions of the live watch, now; None where nothing can be said yet."""
+    def levels(self, *ids: str) -> dict[str, str]:
+        """The levels of these conditions of the live watch, now; else ``not yet``, or ``unmeasured``."""
         table = sorted((one for one in self.table if one.check in ids), key=lambda one: ids.index(one.check))
         assert [one.check for one in table] == list(ids), "not in the table"
         checks = read_checks([self.checks[one] for one in ids], PROBES)
         found = watching.ask(table, checks, PROBES, Watch("run-1", "1.0.0", GO), self.now, 20)
-        assert all(one.level is not None or one.waiting for one in found), [one.reason for one in found]
-        return {one.check: one.level for one in found}
+        return {one.check: one.level or ("not yet" if one.waiting else "unmeasured") for one in found}
 
     def verdicts(self, *ids: str) -> dict[str, dict[str, Any]]:
         """What the checks say now, asked as a checkpoint asks them."""

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Optional
 
 import pytest
 
@@ -60,12 +59,12 @@ class Rates:
         ("ESC-6", Rates(failing=0.01), "ok"),
         ("ESC-6", Rates(failing=0.05), "warning"),
         ("ESC-6", Rates(failing=0.15), "critical"),
-        ("ESC-6", Rates(notified=1, failing=1.0), None),  # 15 in 15 minutes are too few to say
+        ("ESC-6", Rates(notified=1, failing=1.0), "not yet"),  # 15 in 15 minutes are too few to say
         # 50 % and 80 % of what would have triggered
         ("ESC-7", Rates(suppressed=5), "ok"),
         ("ESC-7", Rates(suppressed=20), "warning"),
         ("ESC-7", Rates(suppressed=90), "critical"),
-        ("ESC-7", Rates(triggered=0.1, suppressed=0.9), None),
+        ("ESC-7", Rates(triggered=0.1, suppressed=0.9), "not yet"),
         # 20 % of a core, and what a core can hardly give more of; whichever process it is
         ("ESC-9", Rates(executor=0.15), "ok"),
         ("ESC-9", Rates(executor=0.4), "warning"),
@@ -73,7 +72,7 @@ class Rates:
         ("ESC-9", Rates(executor=0.95), "critical"),
     ],
 )
-def test_a_condition_of_the_first_hour_has_its_level(id: str, rates: Rates, level: Optional[str], tmp_path: Path) -> None:
+def test_a_condition_of_the_first_hour_has_its_level(id: str, rates: Rates, level: str, tmp_path: Path) -> None:
     assert Simulated("spark_ta", tmp_path, rates, 20 * MINUTE).levels(id) == {id: level}
 
 
