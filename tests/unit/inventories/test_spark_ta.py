@@ -65,6 +65,21 @@ def test_every_checkpoint_asks_whether_the_sources_agree() -> None:
     assert check["expect"]["agree"] == "== true"
 
 
+def test_what_does_something_to_the_running_system_can_be_left_out() -> None:
+    whole, only_looks = (
+        by_id(rendered("spark_ta", "hypercare_checklist", spark_watch_writes=one)["hypercare_checklist"]) for one in (True, False)
+    )
+    assert whole.keys() - only_looks.keys() == {"HC-11", "HC-14", "UI-6"} and only_looks.keys() <= whole.keys()
+    assert rendered("spark_ta", "hypercare_checklist", spark_watch_writes="false")["hypercare_checklist"] == list(
+        only_looks.values()
+    )
+    # Nothing else of the checklist sends anything, or clicks on what would.
+    for one in only_looks.values():
+        assert "scenario" not in one and one.get("http", {}).get("method", "GET") in ("GET", "HEAD"), one["id"]
+        steps = one.get("page", {}).get("steps", [])
+        assert not any({"click", "fill", "press"} & set(step) for step in steps), one["id"]
+
+
 # -- what Prometheus and Grafana show ----------------------------------------------------------------------------------
 
 
