@@ -10,7 +10,12 @@ from typing import Any
 import pytest
 
 from ansible_collections.golive.cutover.plugins.module_utils.core import escalation
+from ansible_collections.golive.cutover.plugins.module_utils.core.checks import read_checks
 from ansible_collections.golive.cutover.plugins.module_utils.core.escalation import Action
+from ansible_collections.golive.cutover.plugins.module_utils.core.runner import run_checks
+from ansible_collections.golive.cutover.plugins.module_utils.probes.registry import PROBES
+from ansible_collections.golive.cutover.plugins.module_utils.store import canaries
+from ansible_collections.golive.cutover.plugins.module_utils.store.registry import open_store
 from ansible_collections.golive.cutover.plugins.module_utils.store.samples import Key
 from tests.inventories import by_id, rendered
 from tests.unit.inventories.simulated import LISTS, Simulated
@@ -97,3 +102,25 @@ def test_a_trigger_leads_to_its_level_and_to_its_way_back(id: str, course: Cours
 
 def test_nothing_happens_to_a_release_that_is_well(tmp_path: Path) -> None:
     assert set(Simulated("websocket_migration", tmp_path, Course(), LASTS).levels(*STOPS).values()) == {"ok"}
+
+
+@pytest.mark.parametrize(
+    ("runs", "status"),
+    [
+        (["pass"], "warn"),  # one of one is no rate
+        (["pass"] * 6, "warn"),
+        (["pass"] * 7, "pass"),
+        (["fail"] + ["pass"] * 7, "pass"),  # the last seven
+        (["pass"] * 6 + ["fail"], "fail"),
+        (["fail"], "fail"),
+    ],
+)
+def test_a_rate_of_the_last_seven_canaries_wants_seven(runs: list[str], status: str, tmp_path: Path) -> None:
+    check = by_id(rendered("websocket_migration", "cutover_checks")["cutover_checks"])["CN-2"]
+    check["canary"]["store"] = address = f"sqlite://{tmp_path}/golive.db"
+    with open_store(address, "websocket_migration") as store:
+        for number, one in enumerate(runs):
+            canaries.add(store, "canary", f"run-{number}", "1.0.0", {"status": one, "reason": "because", "duration": 0.1})
+    (verdict,) = run_checks(read_checks([check], PROBES), PROBES)
+    assert verdict["status"] == status, verdict
+    assert status != "warn" or f"runs is {len(runs)}" in verdict["reason"]
