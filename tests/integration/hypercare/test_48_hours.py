@@ -89,6 +89,7 @@ class Course:
             }
         web: dict[Key, float] = {
             ("process_cpu_seconds_total", ()): up * 0.04,
+            ("streams_opened_total", ()): float(int(up / 60)),
             ("process_resident_memory_bytes", ()): 90 * MB + wobble,
         }
         asked: dict[Key, float] = {

@@ -84,6 +84,27 @@ def test_the_cooldown_of_the_first_night(suppressed: float, status: str, tmp_pat
     assert (verdict["status"], verdict["required"]) == (status, False), verdict
 
 
+@pytest.mark.parametrize(
+    ("triggered", "suppressed", "status"),
+    [(0.1, 0.3, "pass"), (0.5, 0.0, "fail"), (0.05, 0.0, "inconclusive")],  # 0.05 a minute are 7 in 150 minutes: too few to say
+)
+def test_a_cooldown_that_suppresses_nothing(triggered: float, suppressed: float, status: str, tmp_path: Path) -> None:
+    rates = Rates(triggered=triggered, suppressed=suppressed)
+    verdict = Simulated("spark_ta", tmp_path, rates, 160 * MINUTE, every=2 * MINUTE).verdicts("HC-32")["HC-32"]
+    assert (verdict["status"], verdict["required"]) == (status, False), verdict
+
+
+@pytest.mark.parametrize(("opened", "status"), [(5, "pass"), (80, "warn"), (300, "fail")])
+def test_streams_that_are_opened_again_and_again(opened: float, status: str, tmp_path: Path) -> None:
+    """Each minute so many are opened; how many are open at a time does not show it."""
+
+    def pages(passed: float) -> dict[str, dict[Key, float]]:
+        return {"web-next": {("streams_opened_total", ()): opened * passed / MINUTE, ("streams_connected", ()): 4.0}}
+
+    verdict = Simulated("spark_ta", tmp_path, pages, 40 * MINUTE).verdicts("HC-26")["HC-26"]
+    assert (verdict["status"], verdict["required"]) == (status, True), verdict
+
+
 def test_what_has_happened_before_the_hour_is_not_held_against_it(tmp_path: Path) -> None:
     """Notifications that failed for ten minutes after the GO, and none since."""
 
