@@ -90,6 +90,7 @@ class Hub:
         self.now = now
         self.rings = {symbol: Ring(symbol, ring_size, interval) for symbol in market.SYMBOLS}
         self.connected = 0
+        self.opened = 0
         self.messages = 0
         self.errors = 0
         self.rejected = 0
@@ -130,6 +131,7 @@ class Hub:
             return False
         self.per_client[client] += 1
         self.connected += 1
+        self.opened += 1
         return True
 
     def leave(self, client: str) -> None:

@@ -106,6 +106,7 @@ class HubCollector(Collector):
 
     def collect(self) -> Iterable[Metric]:
         yield GaugeMetricFamily("streams_connected", "Open streams", value=self.hub.connected)
+        yield CounterMetricFamily("streams_opened", "Streams that were opened", value=self.hub.opened)
         yield CounterMetricFamily("streams_messages", "Messages sent on streams", value=self.hub.messages)
         yield CounterMetricFamily("streams_errors", "Streams that ended in an error", value=self.hub.errors)
         yield CounterMetricFamily("streams_rejected", "Streams beyond MAX_SSE_CONNECTIONS", value=self.hub.rejected)

@@ -71,6 +71,8 @@ class Signal:
     thresholds: tuple[Threshold, ...]
     retried: float = 0.0
     """Seconds for which the check looks again before it fails: a shorter breach is none."""
+    few: str = ""
+    """What yields something while there was too little to say, and was measured all the same; empty when that cannot be."""
 
     def labels(self, environment: str) -> dict[str, str]:
         return {"environment": environment, "check": self.check, "measure": self.measure}

@@ -55,7 +55,7 @@ def _rules(signal: Signal, settings: Settings) -> list[dict[str, Any]]:
     rules.append(
         {
             "alert": NO_DATA,
-            "expr": f"absent({recorded})",
+            "expr": f"absent({recorded})" + (f" unless on() ({signal.few})" if signal.few else ""),
             **_hold(settings.no_data_hold),
             "labels": {**_label_values({**settings.labels, **labels}), "severity": severity},
             "annotations": {

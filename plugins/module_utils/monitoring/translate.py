@@ -33,6 +33,9 @@ from ansible_collections.golive.cutover.plugins.module_utils.probes.window impor
 LEAST_SCRAPES = 2
 """Scrapes that a window must be long enough for."""
 
+LEAST_COUNTED = 1
+"""What a ratio has counted at the least when its check does not say: without any, nothing can be said of it."""
+
 _ABOUT_LOOKING = ("samples", "coverage", "gaps", "resets", "tau")
 """Measures that say how the probe looked, or that only its own arithmetic knows."""
 
@@ -77,7 +80,8 @@ def _signal(check: Check, measure: str, settings: Settings, untranslated: list[U
     if kind == "any":
         kind = next((one.kind for one in thresholds if one.kind != "count"), "any")
     retried = 0.0 if check.retry is None else check.retry.window
-    return Signal(check.id, check.title, measure, kind, check.required, expression, tuple(thresholds), retried)
+    few = _too_few(check, measure, settings)
+    return Signal(check.id, check.title, measure, kind, check.required, expression, tuple(thresholds), retried, few)
 
 
 def _threshold(check: Check, measure: str, column: str, condition: Condition, recorded: str, settings: Settings) -> Threshold:
@@ -198,14 +202,51 @@ def _each(kind: str, wanted: Selector, over: Optional[float], narrow: Mapping[st
     return pq.together({one.name: pq.each(kind, pq.selector(one, narrow), over) for one in found})
 
 
-def _metrics(check: Check, measure: str, settings: Settings) -> str:
+def _too_few(check: Check, measure: str, settings: Settings) -> str:
+    """Something while a ratio has counted less than its check wants before it says anything: that was measured, and is no gap in
+    the data. Empty for all else, also for a ratio whose check wants no more than anything at all."""
+    one = raw_selections(check.options).get(measure) if check.probe in ("metrics", "window") else None
+    if one is None or one["to"] is None or one["least"] <= LEAST_COUNTED:
+        return ""
+    check = _by_label(check, measure)
+    one = raw_selections(check.options)[measure]
+    narrow, guards = _METRICS_AND_WINDOW[check.probe](check, settings)
+    other = _side({**one["to"], "absent": "missing"}, "ratio", check.options["over"], narrow, bool(narrow))
+    return pq.both(f"({other}) < {one['least']}", *guards)
+
+
+def _metrics_targets(check: Check, settings: Settings) -> tuple[dict[str, str], list[str]]:
     pages = check.options["url"]
     narrow = _narrow(pages, settings)
-    guards = [pq.alive(narrow, len(pages))] if narrow else []
+    return narrow, [pq.alive(narrow, len(pages))] if narrow else []
+
+
+def _metrics(check: Check, measure: str, settings: Settings) -> str:
+    narrow, guards = _metrics_targets(check, settings)
     return _selected(check, measure, settings, narrow, guards, bool(narrow))
 
 
-def _window(check: Check, measure: str, settings: Settings) -> str:
+def _by_label(check: Check, measure: str) -> Check:
+    """A selection whose pages the label ``page`` chooses, which only the store has, as one that chooses them by the option."""
+    choices = raw_selections(check.options)
+    name = measure if measure in choices else measure.partition(".")[2] or "value"
+    one = choices.get(name)
+    page = ((one or {}).get("labels") or {}).get("page")
+    if one is None or page is None or check.options["page"]:
+        return check
+    sides = {"": one, "to": one["to"] or {"labels": {"page": page}}}
+    if any((side["labels"] or {}).get("page") != page for side in sides.values()):
+        return check
+    bare = {
+        side: {**found, "labels": {label: value for label, value in found["labels"].items() if label != "page"}}
+        for side, found in sides.items()
+    }
+    chosen = {**bare[""], "to": bare["to"] if one["to"] else None}
+    select = None if check.options["select"] is None else {**choices, name: chosen}
+    return replace(check, options={**check.options, **(chosen if select is None else {}), "select": select, "page": [page]})
+
+
+def _window_targets(check: Check, settings: Settings) -> tuple[dict[str, str], list[str]]:
     pages = check.options["page"] or []
     patterns = [page for page in pages if page.startswith("~") and page not in settings.targets]
     if patterns:
@@ -215,6 +256,12 @@ def _window(check: Check, measure: str, settings: Settings) -> str:
     if narrow:
         # A pattern may stand for several pages, and nobody knows here for how many: then all have to be there.
         guards.insert(0, pq.alive(narrow, None if any(page.startswith("~") for page in pages) else len(pages) or None))
+    return narrow, guards
+
+
+def _window(check: Check, measure: str, settings: Settings) -> str:
+    check = _by_label(check, measure)
+    narrow, guards = _window_targets(check, settings)
     if check.options["as"] == BURN_RATE and measure in ("value", "short", "factor", "burning"):
         return _burn_rate(check, measure, settings, narrow, guards)
     return _selected(check, measure, settings, narrow, guards, bool(narrow))
@@ -298,5 +345,9 @@ def _of_plain(kind: str, query: str, over: float) -> pq.Each:
     return pq.each(kind, query, over)
 
 
+_METRICS_AND_WINDOW: Mapping[str, Callable[[Check, Settings], tuple[dict[str, str], list[str]]]] = {
+    "metrics": _metrics_targets,
+    "window": _window_targets,
+}
 _PROBES: Mapping[str, Callable[[Check, str, Settings], str]] = {"metrics": _metrics, "window": _window, "promql": _promql}
 """The probes whose measures are values of series."""

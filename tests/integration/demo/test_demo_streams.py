@@ -144,6 +144,7 @@ def test_limit_for_each_client(spark: Spark) -> None:
             other.ticks(1)
     wait_until(lambda: web.metric("streams_connected") == 0, what="the end of the streams")
     assert web.metric("streams_rejected_total") == 1
+    assert web.metric("streams_opened_total") == 3, "one that is refused was not opened"
     assert web.metric("streams_errors_total") == 0
     with web.stream() as again:
         assert again.response.status_code == 200

@@ -249,6 +249,34 @@ def test_the_sampler_is_put_there_kept_running_and_taken_away(shop: Shop, tmp_pa
         assert "sampler.pyz" not in table.read_text(encoding="utf-8")
 
 
+def test_cron_calls_the_checkpoints_until_the_sampler_is_stopped(shop: Shop, tmp_path: Path) -> None:
+    path = crontab(tmp_path)
+    hosts = {"shop": {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}}
+    variables = {
+        "cutover_environment": "shop",
+        "cutover_home": str(tmp_path),
+        "hypercare_scheduler": "none",
+        "hypercare_sampler_checks": [{"id": "AV-1", "http": {"url": shop.url}, "expect": {"status": "== 200"}}],
+        "hypercare_schedule_by": "cron",
+        "hypercare_schedule_checkpoints": ["/srv/cutover/.venv/bin/ansible-playbook", "-i", "my inventory", "hypercare.yml"],
+        "hypercare_schedule_directory": "/srv/cutover",
+    }
+
+    def play(**more: Any) -> Any:
+        inventory = {"all": {"hosts": hosts}}
+        extra = {**variables, **more}
+        return shop.play("golive.cutover.sampler", inventory=inventory, extra_vars=extra, env={"PATH": path})
+
+    table = tmp_path / "crontab.txt"
+    first = play()
+    assert first.rc == 0, first.output
+    entry = [line for line in table.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+    assert entry == ["*/15 * * * * cd /srv/cutover && exec /srv/cutover/.venv/bin/ansible-playbook -i 'my inventory' hypercare.yml"]
+    assert play().changed() == 0
+    assert play(sampler_stopped=True).rc == 0
+    assert "hypercare.yml" not in table.read_text(encoding="utf-8")
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # The exit
 

@@ -4,11 +4,13 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +21,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.golive.cutover.plugins.module_utils.core.errors import InputError
+from ansible_collections.golive.cutover.plugins.module_utils.core.runner import Clock
 from ansible_collections.golive.cutover.plugins.module_utils.hypercare import bundle, program, sampler
 from ansible_collections.golive.cutover.plugins.module_utils.hypercare.judge import SAMPLER_CLOCK, SAMPLER_PAGE
 from ansible_collections.golive.cutover.plugins.module_utils.probes.registry import PROBES
@@ -226,6 +229,66 @@ def test_200_series_cost_less_than_a_hundredth_of_a_core_and_50_mb(pages: Pages,
     finally:
         running.terminate()
         running.wait(30)
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("sampler")
+def test_it_does_not_grow_in_48_hours(pages: Pages, monkeypatch: pytest.MonkeyPatch) -> None:
+    """5,760 looks at 200 series, one behind the other in this process: what a look leaves behind would be there 5,760 times. Every
+    40th reads the page over HTTP; the rest are handed what it would say. On a disk in memory, or each look would wait for it."""
+    pages.text = "".join(f'requests_total{{path="/{number}"}} @N@{number}\n' for number in range(200))
+    looks, begun, read_page, collect = 5760, 1_763_700_000.0, sampler.read_page, gc.collect
+    number, stop, resident, objects = 0, threading.Event(), [], []
+
+    def now() -> float:
+        return begun + number * 30.0
+
+    def page_of(page: sampler.Page, context: Any) -> dict[samples.Key, float]:
+        if number % 40 == 0:
+            return read_page(page, context)
+        return {("requests_total", (("path", f"/{one}"),)): float(number * 100 + one) for one in range(200)}
+
+    def opened(address: str, environment: str) -> Any:
+        store = open_store(address, environment)
+        store._clock = now  # type: ignore[attr-defined]
+        return store
+
+    def after_a_look(*_generation: int) -> int:
+        """The sampler collects after every look; here at each eighth of the time, when it is also weighed."""
+        nonlocal number
+        number += 1
+        if number % (looks // 8) == 0:
+            collect()
+            resident.append(int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE"))
+            objects.append(len(gc.get_objects()))
+        if number == looks:
+            stop.set()
+        return 0
+
+    monkeypatch.setattr(sampler, "read_page", page_of)
+    monkeypatch.setattr(sampler, "Clock", lambda: Clock(now=now))
+    monkeypatch.setattr("ansible_collections.golive.cutover.plugins.module_utils.store.registry.open_store", opened)
+    monkeypatch.setattr("ansible_collections.golive.cutover.plugins.module_utils.hypercare.program.gc.collect", after_a_look)
+    monkeypatch.setattr(stop, "wait", lambda _seconds: stop.is_set())
+    said: list[str] = []
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as place:
+        raw: dict[str, Any] = {
+            "store": f"sqlite://{place}/golive.db",
+            "environment": "shop",
+            "pages": [{"name": "web", "url": pages.url}],
+        }
+        assert program.run(program.read_settings(raw), stop, lambda: False, said.append) == "stopped"
+        size = Path(place, "golive.db").stat().st_size
+        with opened(raw["store"], "shop") as store:
+            seventh = ("path", "/7")
+            kept = samples.read(store, lambda key: seventh in key[1], begun - 60, begun + 49 * 3600, page="web")
+    (points,) = kept.series.values()
+    assert (said, number, len(points), pages.asked) == ([], looks, looks, looks / 40)
+    # From six hours on: by then everything is loaded, and every cache is full.
+    grown = max(resident[1:]) - resident[0], max(objects[1:]) - objects[0]
+    assert grown[0] < 6_000_000, [f"{one / 1e6:.1f} MB" for one in resident]
+    assert grown[1] < 2_000, objects
+    assert size < 15_000_000, f"{size / 1e6:.1f} MB in the store"
 
 
 def test_the_modules_put_it_there_and_look(pages: Pages, tmp_path: Path, address: str, run_module: Callable[..., Any]) -> None:

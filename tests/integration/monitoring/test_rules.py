@@ -120,9 +120,18 @@ def test_ratio(evaluated: Callable[..., str]) -> None:
     below["metrics"]["to"] = either["metrics"]["to"]
     none = ratio("RATIO-4", "> 2%")
     none["metrics"]["to"] = {"name": "idle"}
-    checks = [ratio("RATIO-1", "> 2%"), ratio("RATIO-2", "> 10%"), ratio("RATIO-3", "> 2%", least=10_000), none, either, below]
-    expected = {fires("RATIO-1", "> 2%"), fires("RATIO-5", "> 2.9%"), no_data("RATIO-3"), no_data("RATIO-4")}
+    # Too few to say is no gap in the data, as for the watch; a series that is not there, and nothing at all, are.
+    few, gone = ratio("RATIO-3", "> 2%", least=10_000), ratio("RATIO-7", "> 2%", least=10_000)
+    gone["metrics"]["to"] = {"name": "gone"}
+    quiet = ratio("RATIO-8", "> 2%", least=50)
+    quiet["metrics"]["to"] = {"name": "idle"}
+    checks = [ratio("RATIO-1", "> 2%"), ratio("RATIO-2", "> 10%"), few, none, either, below, gone, quiet]
+    expected = {fires("RATIO-1", "> 2%"), fires("RATIO-5", "> 2.9%"), no_data("RATIO-4"), no_data("RATIO-7")}
     assert evaluated(planned(checks), series, expected) == ""
+    # Nobody scrapes the target any more: then nobody knows whether they are few.
+    down = {**series, f"up{{{INSTANCE}}}": "1x40 0x60"}
+    page = {URL: {"instance": "127.0.0.1:4001"}}
+    assert evaluated(planned([few, quiet], targets=page), down, {no_data("RATIO-3"), no_data("RATIO-8")}) == ""
 
 
 def test_no_evidence_is_an_alert_of_its_own(evaluated: Callable[..., str]) -> None:

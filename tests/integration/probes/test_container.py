@@ -237,6 +237,49 @@ def test_what_is_not_there_is_not_known_to_be_well(raw: dict[str, Any], monkeypa
     assert run_checks(read_checks(checks, PROBES, {}), PROBES)[0]["status"] == "inconclusive"
 
 
+ONE, OTHER = (f"sha256:{sign * 64}" for sign in "ab")
+
+
+@pytest.mark.parametrize(
+    ("images", "digest", "why"),
+    [
+        ({"a": [f"registry.example/shop@{ONE}"]}, ONE, None),
+        # The same image under two names is one digest; an image that was pushed to two registries may have two.
+        ({"a": [f"registry.example/shop@{ONE}", f"mirror.example/shop@{ONE}"]}, ONE, None),
+        ({"a": [f"registry.example/shop@{ONE}", f"registry.example/shop@{OTHER}"]}, None, "its image has 2 digests"),
+        ({"a": []}, None, "its image comes from no registry"),
+        ({"a": None}, None, "its image is not on this host any more"),
+        ({"a": [f"shop@{ONE}"], "b": [f"shop@{ONE}"]}, ONE, None),
+        ({"a": [f"shop@{ONE}"], "b": [f"shop@{OTHER}"]}, None, "the containers differ"),
+        ({"a": [f"shop@{ONE}"], "b": []}, None, "b: its image comes from no registry"),
+    ],
+)
+def test_the_digest_by_which_a_registry_knows_the_image(
+    images: dict[str, Any], digest: str | None, why: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stand-in for an engine: a registry to pull from is nothing that a test has."""
+    from docker import errors
+
+    class Engine:
+        def inspect_container(self, name: str) -> dict[str, Any]:
+            state = {"Status": "exited", "Running": False, "ExitCode": 0, "StartedAt": "2025-11-21T03:00:00Z"}
+            return {"Id": name, "Name": f"/{name}", "State": state, "Config": {"Image": "shop:1"}, "Image": f"sha256:{name}"}
+
+        def inspect_image(self, image: str) -> dict[str, Any]:
+            known = images[image.removeprefix("sha256:")]
+            if known is None:
+                raise errors.ImageNotFound(image)
+            return {"Id": image, "RepoDigests": known}
+
+    monkeypatch.setattr(_docker, "engine", lambda *_given: contextlib.nullcontext(Engine()))
+    raw: dict[str, Any] = {"name": list(images), "reduce": "worst"}
+    seen = look(PROBE, **raw)
+    assert seen.measures.get("digest") == digest
+    assert why is None or why in seen.missing["digest"], seen.missing
+    (verdict,) = run_checks(read_checks([{"id": "C", "container": raw, "expect": {"digest": f"== {ONE}"}}], PROBES), PROBES)
+    assert verdict["status"] == ("pass" if digest == ONE else "inconclusive"), verdict
+
+
 # -- engines that are none ---------------------------------------------------------------------------------------------
 
 

@@ -18,8 +18,11 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.golive.cutover.plugins.module_utils.core.checks import read_checks
+from ansible_collections.golive.cutover.plugins.module_utils.core.runner import run_checks
 from ansible_collections.golive.cutover.plugins.module_utils.probes import _net, host
 from ansible_collections.golive.cutover.plugins.module_utils.probes.host import HostProbe
+from ansible_collections.golive.cutover.plugins.module_utils.probes.registry import PROBES
 from tests.integration.probes.looking import look, mistakes, refused
 
 PROBE = HostProbe()
@@ -76,6 +79,32 @@ def test_a_file_system_without_space() -> None:
     assert "takes no space" in seen.missing["disk_used"]
     assert "does not count inodes" in seen.missing["inodes_used"]
     assert seen.measures["mount"] == "/proc"
+
+
+def test_inodes_of_this_machine() -> None:
+    """A file system may be full of small files while it has space; `df -i` says the same."""
+    seen = look(PROBE, path="/dev/shm")
+    df = subprocess.run(["df", "--output=itotal,iused,iavail", "/dev/shm"], capture_output=True, text=True, check=True)
+    total, used, free = (int(one) for one in df.stdout.splitlines()[1].split())
+    assert seen.measures["inodes_used"] == pytest.approx(used / total, abs=0.02)
+    assert seen.measures["inodes_free"] == pytest.approx(free, rel=0.05)
+
+
+@pytest.mark.parametrize(("left", "status"), [(500, "pass"), (150, "warn"), (20, "fail"), (0, "fail")])
+def test_a_file_system_that_runs_out_of_inodes(left: int, status: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the kernel would say of one with a thousand of them and much space, of which root may use ten more."""
+
+    def statvfs(_path: str) -> os.statvfs_result:
+        return os.statvfs_result((4096, 4096, 10_000, 9_000, 8_500, 1_000, left, max(left - 10, 0), 0, 255))
+
+    monkeypatch.setattr(os, "statvfs", statvfs)
+    seen = look(PROBE)
+    assert seen.measures["inodes_used"] == pytest.approx(1 - left / 1000)
+    assert seen.measures["inodes_free"] == max(left - 10, 0)
+    assert seen.measures["disk_used"] == pytest.approx(1000 / 9500)
+    check = {"id": "H", "host": {}, "warn": {"inodes_used": "> 80%"}, "critical": {"inodes_used": "> 95%"}}
+    (verdict,) = run_checks(read_checks([check], PROBES), PROBES)
+    assert verdict["status"] == status, verdict
 
 
 def test_a_host_without_figures_of_the_kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

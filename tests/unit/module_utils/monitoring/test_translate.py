@@ -82,6 +82,34 @@ def test_the_labels_by_which_prometheus_knows_a_page() -> None:
     assert "differ in more than one label" in reasons(planned(several, targets=unlike))[0]
 
 
+def window(label: str, **more: Any) -> dict[str, Any]:
+    own = {"name": "cpu", "labels": {"page": label, "mode": "user"}, "as": "rate", "reduce": "max", **more}
+    store = {"store": "sqlite:///x.db", "environment": "shop", "over": "5m"}
+    return {"id": "W", "window": {**store, "select": {"own": own}}, "critical": {"own": "> 1/s"}}
+
+
+def test_a_page_by_its_label_is_a_page_by_its_name() -> None:
+    targets = {"web": {"job": "web-next"}, "~web-.*": {"job": "any"}}
+    (signal,) = planned(window("web"), targets=targets).signals
+    assert 'cpu{mode="user",job="web-next"}' in signal.expression and "page" not in signal.expression
+    assert 'up{job="web-next"}' in signal.expression, "a page that is not scraped is no smaller value"
+    assert 'job="any"' in planned(window("~web-.*"), targets=targets).signals[0].expression
+    assert (
+        "targets does not say by which labels Prometheus knows the pages ~w.*"
+        in reasons(planned(window("~w.*"), targets=targets))[0]
+    )
+    both = window("web")
+    both["window"]["page"] = ["web"]
+    assert "the label page is made by the probe" in reasons(planned(both, targets=targets))[0]
+    # The sides of a ratio are of the same pages.
+    to = {"name": "all", "labels": {"page": "web"}, "reduce": "sum"}
+    plan = planned({**window("web", **{"as": "ratio", "to": to}), "critical": {"own": "> 5%"}}, targets=targets)
+    assert 'all{job="web-next"}' in plan.signals[0].expression
+    to["labels"] = {"page": "other"}
+    plan = planned({**window("web", **{"as": "ratio", "to": to}), "critical": {"own": "> 5%"}}, targets=targets)
+    assert "the label page is made by the probe" in reasons(plan)[0]
+
+
 def test_a_check_that_is_nice_to_have_only_warns() -> None:
     plan = planned({**metrics(), "required": False})
     assert [one.severity for one in plan.signals[0].thresholds] == ["warning"]
