@@ -68,10 +68,16 @@ def seconds(duration: Any, lenient: bool = False) -> float | None:
         raise AnsibleFilterError(str(error)) from error
 
 
-def with_tags(checks: Sequence[Mapping[str, Any]], tags: Sequence[str]) -> list[Mapping[str, Any]]:
-    """The checks with any of the tags; all when there is none. Ansible templates a check only when it is chosen here."""
+def with_tags(
+    checks: Sequence[Mapping[str, Any]], tags: Sequence[str], ids: Sequence[str] = ()
+) -> list[Mapping[str, Any]]:
+    """The checks with any of the tags or one of the ids; all when there is no tag. Only a check that is chosen is templated."""
     wanted = set(tags)
-    return [check for check in checks if not wanted or (isinstance(check, Mapping) and wanted & set(runs.tags_of(check)))]
+    return [
+        check
+        for check in checks
+        if not wanted or (isinstance(check, Mapping) and (wanted & set(runs.tags_of(check)) or check.get("id") in ids))
+    ]
 
 
 def asked_before(checks: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

@@ -96,6 +96,13 @@ counts:
   description: How many verdicts there are of each status, over all hosts.
   returned: when decided
   type: dict
+causes:
+  description:
+    - What the reasons come down to, for what has to choose by them. Each has C(host), and C(check) with its C(tags) for a check
+      that does not hold, C(step) for a step that failed by itself, or C(other) in words.
+  returned: when decided
+  type: list
+  elements: dict
 blocking:
   description: The verdicts that block each by itself, with C(host), C(id), C(status) and C(reason).
   returned: when decided

@@ -15,7 +15,6 @@ pytestmark = pytest.mark.slow
 
 #: Release, and the checks (or the step) of which each must have found it.
 FAULTS: list[tuple[str, set[str]]] = [
-    ("1.1.0-errors", {"SMOKE-5"}),
     ("1.1.0-slow", {"SMOKE-3"}),
     ("1.1.0-stalled", {"SMOKE-8"}),
     ("1.1.0-ws-dropped", {"UI-3"}),
@@ -47,6 +46,22 @@ def test_fault_is_found(live: Stage, release: str, found_by: set[str]) -> None:
     failed = {one["id"] for one in decision["verdicts"] if one["status"] == "fail" and one["required"]}
     assert found_by <= failed, {one["id"]: one["reason"] for one in decision["verdicts"] if one["status"] != "pass"}
     assert any(name in reason for reason in decision["reasons"] for name in found_by)
+
+
+def test_the_least_is_done_first_and_the_next_when_it_did_not_help(live: Stage) -> None:
+    """Without its scheduler the release makes no errors any more. It does not evaluate either, so that is not enough."""
+    order = [
+        {"strategy": "reduce_load", "tags": ["streams"]},
+        {"strategy": "stop_scheduler", "tags": ["errors"]},
+        {"strategy": "previous_release"},
+    ]
+    decision = refused_and_rolled_back(live, "1.1.0-errors", rollback_strategy="auto", rollback_order=order, **settled())
+    (found,) = [one for one in decision["verdicts"] if one["status"] not in ("pass", "warn")]
+    assert found["id"] == "SMOKE-5"
+    first, second = decision["rollback"]["hosts"]["demo"]["attempts"]
+    assert (first["strategy"], first["verified"]) == ("stop_scheduler", False)
+    assert "blocked by SMOKE-5 (evaluations is 0" in first["error"]
+    assert (second["strategy"], second["verified"], second["error"]) == ("previous_release", True, None)
 
 
 def quick_with(checks: list[dict[str, Any]], *steps: str) -> dict[str, Any]:

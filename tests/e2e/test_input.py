@@ -39,14 +39,17 @@ MISTAKEN_STEPS = [
     {"name": "dance", "budget": "1 waltz", "role": "golive.cutover.deploy", "tempo": "fast"},
     {"name": "nothing"},
 ]
+MISTAKEN_ORDER = [{"strategy": "emergency_stop", "tags": ["smoke"]}, {"strategy": "undo"}]
 
 
 def test_all_mistakes_in_one_message(stage: Stage) -> None:
     keys = stage.machine.redis.dbsize()
     checks = [{"title": "A mistake", "tags": ["smoke", "regression"], **one} for one in MISTAKEN_CHECKS]
     token = settings(TELEGRAM_BOT_TOKEN="your_telegram_bot_token_here")
-    said = refused(stage, None, **wrong(cutover_checks=checks, cutover_steps=MISTAKEN_STEPS, secrets_values=token))
+    plan = wrong(cutover_checks=checks, cutover_steps=MISTAKEN_STEPS, secrets_values=token, rollback_order=MISTAKEN_ORDER)
+    said = refused(stage, None, **plan)
     wanted = "cutover_release X-1 methode X-2 telepathy X-3 X-4 parsecs dance waltz tempo nothing TELEGRAM_BOT_TOKEN"
+    wanted += " undo emergency_stop.command"
     for word in wanted.split():
         assert word in said, f"{word}\n{said}"
     assert "your_telegram_bot_token_here" not in said

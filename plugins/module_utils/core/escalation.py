@@ -23,6 +23,7 @@ from ansible_collections.golive.cutover.plugins.module_utils.core.closing import
 from ansible_collections.golive.cutover.plugins.module_utils.core.errors import InputError, Problem
 from ansible_collections.golive.cutover.plugins.module_utils.core.hypercare import COVERAGE, Watch, record_of, utc
 from ansible_collections.golive.cutover.plugins.module_utils.core.options import Option
+from ansible_collections.golive.cutover.plugins.module_utils.core.strategies import AUTO, STRATEGIES
 
 STOPPED = "hypercare_stop"
 """The event of the ledger that says how an emergency stop ended."""
@@ -30,7 +31,6 @@ UNMEASURED = "UNMEASURED"
 """The condition that something could not be measured."""
 LEVELS = ("ok", "warning", "critical")
 ACTIONS = ("inform", "page", "stop")
-STRATEGIES = ("previous_release", "stop_scheduler", "reduce_load")
 WATCHED = "HYPERCARE-WATCH"
 
 _LEVEL_OF = {"pass": "ok", "warn": "warning", "fail": "critical"}
@@ -88,7 +88,7 @@ class Known:
 
 _ACTION_OPTIONS: Mapping[str, Option] = {
     "action": Option(opt.choice(*ACTIONS), "inform, page or stop", required=True),
-    "strategy": Option(opt.choice(*STRATEGIES), "the strategy of the rollback that a stop carries out"),
+    "strategy": Option(opt.choice(*STRATEGIES, AUTO), "the strategy of the rollback that a stop carries out"),
 }
 _OPTIONS: Mapping[str, Option] = {
     "check": Option(opt.text, "the id of a check", required=True),

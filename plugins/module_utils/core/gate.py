@@ -59,13 +59,18 @@ class Policy:
 
 @dataclass
 class Decision:
-    """``go`` or ``no_go``, the reasons in words, every criterion with what became of it, and the verdicts counted by status."""
+    """``go`` or ``no_go``, the reasons in words, every criterion with what became of it, and the verdicts counted by status.
+
+    ``causes`` is what the reasons come down to, for what has to choose by them: records with ``host``, and with ``check`` and
+    ``tags`` of a check that does not hold, or ``step`` of a step that failed by itself, or ``other`` in words.
+    """
 
     decision: str
     reasons: list[str] = field(default_factory=list)
     criteria: list[dict[str, Any]] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
     blocking: list[dict[str, Any]] = field(default_factory=list)
+    causes: list[dict[str, Any]] = field(default_factory=list)
 
 
 def ratio(value: Any) -> float:
@@ -222,6 +227,33 @@ def _table_reasons(criteria: Sequence[Mapping[str, Any]], explained: bool) -> li
     return [f"{one['name']}: {'not met' if one['met'] is False else 'not answered'}: {one['detail']}" for one in unmet]
 
 
+def _cause_of(host: str, verdict: Mapping[str, Any]) -> dict[str, Any]:
+    return {"host": host, "check": verdict.get("id"), "tags": list(verdict.get("tags") or ())}
+
+
+def _causes(
+    evidence: Mapping[str, Mapping[str, Any]], hosts: Sequence[str], policy: Policy, reasons: Sequence[str]
+) -> list[dict[str, Any]]:
+    """What a NO-GO comes down to. What follows from a check or a step that failed, such as a step that was not reached, is none."""
+    found: list[dict[str, Any]] = []
+    for host in dict.fromkeys([*hosts, *evidence]):
+        of_host = evidence.get(host)
+        if of_host is None:
+            found.append({"host": host, "other": "the host was lost or never reached"})
+            continue
+        verdicts = of_host.get("verdicts") or []
+        by_check = [_cause_of(host, one) for one in blocking(verdicts, policy)]
+        for criterion in policy.criteria:
+            if criterion.required and _judge_criterion(criterion, {host: of_host})[0] is False:
+                by_check += [_cause_of(host, one) for one in verdicts if criterion.counts(one) and not is_good(one)]
+        found += [one for index, one in enumerate(by_check) if one not in by_check[:index]]
+        failed = of_host.get("failed")
+        # A step of checks that blocked has no failed task; the checks are the cause.
+        if failed and (failed.get("task") or not by_check):
+            found.append({"host": host, "step": failed.get("step")})
+    return found or [{"host": None, "other": reason} for reason in reasons]
+
+
 def decide(evidence: Mapping[str, Mapping[str, Any]], hosts: Sequence[str], policy: Policy) -> Decision:
     """Decide over the evidence of all hosts.
 
@@ -254,4 +286,5 @@ def decide(evidence: Mapping[str, Mapping[str, Any]], hosts: Sequence[str], poli
         reasons.append(f"{counts['warn']} warnings, {policy.max_warnings} allowed")
     if not reasons and not counts["pass"] and not counts["warn"]:
         reasons.append("not one check has passed")
-    return Decision("no_go" if reasons else "go", reasons, criteria, counts, blockers)
+    causes = _causes(evidence, hosts, policy, reasons) if reasons else []
+    return Decision("no_go" if reasons else "go", reasons, criteria, counts, blockers, causes)

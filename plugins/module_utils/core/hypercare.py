@@ -25,6 +25,7 @@ from ansible_collections.golive.cutover.plugins.module_utils.core import options
 from ansible_collections.golive.cutover.plugins.module_utils.core import units, windows
 from ansible_collections.golive.cutover.plugins.module_utils.core.errors import CutoverError, InputError, Problem
 from ansible_collections.golive.cutover.plugins.module_utils.core.options import Option
+from ansible_collections.golive.cutover.plugins.module_utils.core.strategies import gives_up
 from ansible_collections.golive.cutover.plugins.module_utils.core.windows import CannotMeasure, Point
 
 EVENT = "hypercare_checkpoint"
@@ -197,7 +198,7 @@ def find_watch(entries: Iterable[Mapping[str, Any]], run: Optional[str] = None) 
         elif found is not None and (kind in ("cutover", "rollback") or data.get("rollback")):
             interruption = Interruption(at, str(entry["run"]), kind, decision)
             found = Watch(found.run, found.release, found.start, (*found.interruptions, interruption))
-            if run is None and kind in ("rollback", "watch") and (data.get("rollback") or {}).get("strategy") == "previous_release":
+            if run is None and kind in ("rollback", "watch") and gives_up(str((data.get("rollback") or {}).get("strategy"))):
                 found = None
     if found is None:
         of = f"no GO of the run {run}" if run else "no GO of a cutover whose release has not been rolled back"

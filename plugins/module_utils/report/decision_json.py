@@ -104,7 +104,14 @@ def _rollback(run: Run, rollback: Rollback) -> dict[str, Any]:
         "reason": rollback.reason,
         "counts": _counts(rollback.verdicts),
         "hosts": {
-            host.name: {"verified": host.verified, "error": host.error or None}
+            host.name: {
+                "verified": host.verified,
+                "error": host.error or None,
+                "attempts": [
+                    {"strategy": one.strategy, "verified": one.verified, "seconds": one.seconds, "error": one.error or None}
+                    for one in host.attempts
+                ],
+            }
             for host in sorted(rollback.hosts, key=lambda one: one.name)
         },
         "hosts_missing": ending.uncovered(run),

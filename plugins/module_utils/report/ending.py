@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ansible_collections.golive.cutover.plugins.module_utils.core.strategies import STRATEGIES, gives_up
 from ansible_collections.golive.cutover.plugins.module_utils.report import text
 from ansible_collections.golive.cutover.plugins.module_utils.report.model import LOOKS, Run, Verdict, worst_first
 
@@ -74,14 +75,9 @@ def _target(run: Run) -> str:
     return text.one_line(to or run.previous_release or "the previous release")
 
 
-PREVIOUS_RELEASE = "previous_release"
-_DEEDS = {"stop_scheduler": "the scheduler of {} was stopped", "reduce_load": "the load on {} was reduced"}
-"""What the strategies have done that let the release stay."""
-
-
 def release_went_back(run: Run) -> bool:
     """Whether the strategy of the rollback gives the release up; the others change something about it and let it stay."""
-    return run.rollback is not None and run.rollback.strategy in (PREVIOUS_RELEASE, "none")
+    return run.rollback is not None and (gives_up(run.rollback.strategy) or run.rollback.strategy == "none")
 
 
 def _deed(run: Run) -> str:
@@ -89,7 +85,8 @@ def _deed(run: Run) -> str:
     environment, strategy = text.one_line(run.environment), run.rollback.strategy if run.rollback else ""
     if release_went_back(run):
         return f"{environment} was rolled back to {_target(run)}"
-    return _DEEDS.get(strategy, f"the strategy {text.one_line(strategy)} was carried out on {{}}").format(environment)
+    known = STRATEGIES.get(strategy)
+    return (known.deed if known else f"the strategy {text.one_line(strategy)} was carried out on {{}}").format(environment)
 
 
 def _stays(run: Run) -> str:

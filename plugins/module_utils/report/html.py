@@ -372,6 +372,16 @@ def _rollback(run: Run, end: ending.Ending) -> str:
         ("because", _e(rollback.reason or (run.reason if run.kind == "rollback" else ""))),
         ("hosts", _e(", ".join(host.name for host in rollback.hosts))),
     ]
+    pairs += [
+        (
+            f"before it, on {host}" if len(rollback.hosts) > 1 else "before it",
+            _e(
+                f"{one.strategy.replace('_', ' ')}, {text.duration(one.seconds)}: "
+                + ("verified here, but not on every host" if one.verified else one.error or "not verified")
+            ),
+        )
+        for host, one in rollback.given_up
+    ]
     errors = [(host.name, host.error) for host in rollback.complaints]
     errors += [(host, "The rollback did not reach this host.") for host in ending.uncovered(run)]
     cards = [f'<div class="card">{_facts(pairs)}</div>']

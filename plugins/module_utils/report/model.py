@@ -121,6 +121,16 @@ class Criterion:
 
 
 @dataclass(frozen=True)
+class Attempt:
+    """One strategy of several that were tried, until one was verified."""
+
+    strategy: str
+    verified: bool
+    seconds: float | None
+    error: str
+
+
+@dataclass(frozen=True)
 class RollbackHost:
     """``back``: what the strategy does was done and its services were seen; an error is then one of the checks after it."""
 
@@ -129,6 +139,7 @@ class RollbackHost:
     verified: bool
     error: str
     back: bool = False
+    attempts: Sequence[Attempt] = ()
 
 
 @dataclass(frozen=True)
@@ -154,6 +165,11 @@ class Rollback:
     @property
     def verdicts(self) -> list[Verdict]:
         return [verdict for host in self.hosts for verdict in host.verdicts]
+
+    @property
+    def given_up(self) -> list[tuple[str, Attempt]]:
+        """The strategies that were tried before the last one, with their hosts."""
+        return [(host.name, one) for host in self.hosts for one in host.attempts[:-1]]
 
 
 @dataclass(frozen=True)
@@ -471,6 +487,16 @@ def _read_criterion(read: _Reader, raw: Any, where: str) -> Criterion:
     )
 
 
+def _read_attempt(read: _Reader, raw: Any, where: str) -> Attempt:
+    raw = read.mapping(raw, where)
+    return Attempt(
+        strategy=read.text(raw, "strategy", where, required=True),
+        verified=read.flag(raw, "verified", where, False),
+        seconds=read.number(raw, "seconds", where),
+        error=read.text(raw, "error", where),
+    )
+
+
 def _read_rollback_host(read: _Reader, name: str, raw: Any, where: str, verified: bool) -> RollbackHost:
     """``verified`` is what is said of the whole rollback; it stands for a host that says nothing of itself."""
     raw = read.mapping(raw, where)
@@ -481,6 +507,7 @@ def _read_rollback_host(read: _Reader, name: str, raw: Any, where: str, verified
         verdicts=_read_verdicts(read, raw, read.name(name), where),
         verified=read.flag(raw, "verified", where, verified),
         error=read.text(raw, "error", where),
+        attempts=tuple(_read_attempt(read, one, at) for at, one in _each(read, raw.get("attempts"), f"{where}.attempts")),
     )
 
 

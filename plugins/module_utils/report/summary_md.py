@@ -94,6 +94,10 @@ def render(run: Run) -> str:
         rollback = run.rollback
         lines += [f"### Rollback by {escaped(rollback.strategy)}", ""]
         lines += [f"- Took {text.against_budget(rollback.seconds, rollback.budget)}; {ending.tally(rollback.verdicts)}."]
+        lines += [
+            f"- {escaped(one.strategy)} was tried before on {escaped(host)}: {escaped(one.error or 'verified there alone')}"
+            for host, one in rollback.given_up
+        ]
         lines += [f"- {escaped(host.name)}: {escaped(host.error)}" for host in rollback.complaints]
         lines += [f"- {escaped(host)}: the rollback did not reach it" for host in ending.uncovered(run)]
         lines += ["", *_checks(rollback.verdicts)]

@@ -174,3 +174,97 @@ def test_check_mode_changes_nothing_and_claims_nothing(world: Any) -> None:
     assert result.outcome["verified"] is False
     assert world.ask()["release"] == "1.1.0"
     assert result.known["current"]["id"] == "1.1.0"
+
+
+LESS_FIRST = [{"strategy": "stop_scheduler", "tags": ["level"]}, {"strategy": "previous_release"}]
+LEVEL = {"stop_scheduler": {"set": {"LEVEL": "off"}, "services": ["api"], "tags": ["stopped"], "budget": "20s"}}
+
+
+def asked(world: Any, wanted: str) -> list[dict[str, Any]]:
+    """What shows that the scheduler stopped, what the release was refused for, and what is asked after going back."""
+    (stopped,) = checks(world, "off", ["stopped"], field="level")
+    (refused,) = checks(world, wanted, ["level"], field="level")
+    (back,) = checks(world, "1.0.0", ["smoke"])
+    return [{**stopped, "id": "STOPPED"}, {**refused, "id": "LEVEL"}, {**back, "id": "BACK"}]
+
+
+def test_auto_does_the_least_that_answers(world: Any) -> None:
+    world.deploy("1.0.0")
+    world.deploy("1.1.0", accept=False)
+    result = roll_back(
+        world,
+        rollback_strategy="auto",
+        rollback_order=LESS_FIRST,
+        rollback_strategies=LEVEL,
+        rollback_causes=[{"host": "h", "check": "LEVEL", "tags": ["level"]}],
+        cutover_checks=asked(world, "off"),
+    )
+    assert result.rc == 0, result.why
+    outcome = result.outcome
+    assert (outcome["strategy"], outcome["to"], outcome["verified"], outcome["budget"]) == ("stop_scheduler", "1.1.0", True, 20.0)
+    assert [(one["strategy"], one["verified"]) for one in outcome["attempts"]] == [("stop_scheduler", True)]
+    # What the release was refused for was asked again.
+    assert {one["id"] for one in outcome["verdicts"]} == {"STOPPED", "LEVEL"}
+    assert (world.ask()["release"], world.ask()["level"]) == ("1.1.0", "off")
+    assert {one["id"]: one["status"] for one in result.known["releases"]}["1.1.0"] == "deployed"
+
+
+def test_auto_goes_on_when_the_least_did_not_help(world: Any) -> None:
+    world.deploy("1.0.0")
+    world.deploy("1.1.0", accept=False)
+    result = roll_back(
+        world,
+        rollback_strategy="auto",
+        rollback_order=LESS_FIRST,
+        rollback_strategies=LEVEL,
+        rollback_causes=[{"host": "h", "check": "LEVEL", "tags": ["level"]}],
+        cutover_checks=asked(world, "high"),
+    )
+    assert result.rc == 0, result.why
+    outcome = result.outcome
+    assert (outcome["strategy"], outcome["to"], outcome["verified"], outcome["error"]) == ("previous_release", "1.0.0", True, None)
+    assert [(one["strategy"], one["verified"]) for one in outcome["attempts"]] == [
+        ("stop_scheduler", False),
+        ("previous_release", True),
+    ]
+    assert "blocked by LEVEL" in outcome["attempts"][0]["error"]
+    assert outcome["budget"] == 140.0
+    assert world.ask()["release"] == "1.0.0"
+    assert {one["id"]: one["status"] for one in result.known["releases"]}["1.1.0"] == "rejected"
+
+
+def test_auto_says_of_each_attempt_why_it_failed(world: Any) -> None:
+    world.deploy("1.0.0")
+    world.deploy("1.1.0", accept=False)
+    questions = [one for one in asked(world, "high") if one["id"] != "BACK"]
+    result = roll_back(
+        world,
+        rollback_strategy="auto",
+        rollback_order=LESS_FIRST,
+        rollback_strategies=LEVEL,
+        rollback_causes=[{"host": "h", "check": "LEVEL", "tags": ["level"]}],
+        cutover_checks=questions,
+    )
+    assert result.rc != 0
+    assert result.outcome["verified"] is False
+    assert "stop_scheduler: " in result.outcome["error"]
+    assert "previous_release: " in result.outcome["error"]
+    first, second = (result.outcome["error"].find(why) for why in ("blocked by LEVEL", "No check carries any of the tags smoke"))
+    assert 0 < first < second
+
+
+def test_emergency_stop_runs_the_command_of_the_environment(world: Any) -> None:
+    world.deploy("1.0.0")
+    stop = {"command": ["touch", str(world.root / "stopped")], "tags": ["smoke"], "budget": "20s"}
+    more: dict[str, Any] = {"release": "1.0.0", "rollback_strategy": "emergency_stop"}
+    more["cutover_checks"] = checks(world, "1.0.0", ["smoke"])
+    seen = roll_back(world, "--check", rollback_strategies={"emergency_stop": stop}, **more)
+    assert seen.rc == 0, seen.why
+    assert not (world.root / "stopped").exists()
+    result = roll_back(world, rollback_strategies={"emergency_stop": stop}, **more)
+    assert result.rc == 0, result.why
+    assert (result.outcome["to"], result.outcome["verified"]) == ("1.0.0", True)
+    assert (world.root / "stopped").exists()
+    refused = roll_back(world, rollback_strategies={"emergency_stop": {"tags": ["smoke"]}}, **more)
+    assert refused.rc != 0
+    assert "rollback_strategies.emergency_stop.command: is missing" in refused.outcome["error"]

@@ -194,3 +194,28 @@ def test_good_hosts_do_not_outvote_a_broken_one() -> None:
     decision = decide(evidence, list(evidence), read_policy(RATE))
     assert decision.decision == "no_go"
     assert "on the worst host 0 %" in decision.criteria[0]["detail"]
+
+
+def test_causes_are_the_checks_that_do_not_hold_and_the_steps_that_failed_by_themselves() -> None:
+    policy = read_policy({"criteria": [{"name": "Steps", "steps": ["deploy", "smoke", "load"]}, *RATE["criteria"]]})
+    reached = [{"name": "deploy", "status": "ok"}, {"name": "smoke", "status": "failed"}]
+    blocked = {"step": "smoke", "task": None, "message": "blocked by B"}
+    seen = {
+        "a": host(one("A"), one("B", "fail", tags=("smoke",)), steps=reached, failed=blocked),
+        "b": host(one("R", "fail", tags=("regression",)), one("N", "fail", required=False), steps=reached),
+        "c": host(one("A"), steps=[], failed={"step": "deploy", "task": "Run", "message": "no"}),
+        "d": None,
+    }
+    decision = decide({name: it for name, it in seen.items() if it}, list(seen), policy)
+    assert decision.causes == [
+        {"host": "a", "check": "B", "tags": ["smoke"]},
+        {"host": "b", "check": "R", "tags": ["regression"]},
+        {"host": "c", "step": "deploy"},
+        {"host": "d", "other": "the host was lost or never reached"},
+    ]
+
+
+def test_a_no_go_always_has_a_cause() -> None:
+    warned = decide({"h": host(one("A", "warn"))}, ["h"], read_policy({"max_warnings": 0}))
+    assert warned.causes == [{"host": None, "other": "1 warnings, 0 allowed"}]
+    assert decide({"h": host(one("A"))}, ["h"], read_policy({})).causes == []

@@ -236,3 +236,22 @@ def test_a_run_without_anything_can_be_shown() -> None:
     run = read_run({"id": "1", "environment": "e", "decision": "no_go"})
     for text in render(run, FORMATS).values():
         assert "no checks were asked" in text or "No checks" in text or "schema_version" in text or "testsuites" in text
+
+
+def test_what_was_tried_before_the_rollback_that_helped(run_of: RunOf) -> None:
+    """Also on a host where it was enough: the hosts go on together."""
+    raw = run_of("no_go_rolled_back")
+    for host, error in (("web-1", "Refuse what blocks: blocked by S-003"), ("web-2", None)):
+        raw["rollback"]["hosts"][host]["attempts"] = [
+            {"strategy": "reduce_load", "verified": error is None, "seconds": 3.0, "error": error},
+            {"strategy": "previous_release", "verified": True, "seconds": 6.0, "error": None},
+        ]
+    run = read_run(raw)
+    page, summary = Page(html.render(run)).text, summary_md.render(run)
+    for said in ("before it, on web-1", "reduce load, 3 s: Refuse what blocks: blocked by S-003"):
+        assert said in page
+    assert "reduce load, 3 s: verified here, but not on every host" in page
+    assert "was tried before on web-1: Refuse what blocks: blocked by S-003" in summary
+    kept = decision_json.as_mapping(run)["rollback"]["hosts"]
+    assert [one["strategy"] for one in kept["web-1"]["attempts"]] == ["reduce_load", "previous_release"]
+    assert kept["web-1"]["attempts"][0]["error"] == "Refuse what blocks: blocked by S-003"
