@@ -137,10 +137,9 @@ def _pings(seen: Observation, server: Server, wanted: int, context: Context) -> 
             break
     seen.proof["queries"] = len(times)
     seen.measures["latency"] = statistics.median(times)
-    try:
-        seen.measures["p95"] = percentiles.percentile(times, 95)
-    except percentiles.TooFew as error:
-        seen.missing["p95"] = str(error)
+    known, unknown = percentiles.percentiles(times, (95,), "")
+    seen.measures.update(known)
+    seen.missing.update(unknown)
 
 
 def _query(seen: Observation, server: Server, options: Mapping[str, Any], context: Context) -> None:

@@ -312,10 +312,9 @@ class _Look:
         seen.proof["pings"] = len(times)
         seen.measures["ping"] = True
         seen.measures["latency"] = statistics.median(times)
-        try:
-            seen.measures["p95"] = percentiles.percentile(times, 95)
-        except percentiles.TooFew as error:
-            seen.missing["p95"] = str(error)
+        known, unknown = percentiles.percentiles(times, (95,), "")
+        seen.measures.update(known)
+        seen.missing.update(unknown)
 
     def _info(self) -> None:
         measures, missing = self.seen.measures, self.seen.missing
