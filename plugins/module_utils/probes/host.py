@@ -44,7 +44,7 @@ _ALWAYS: Mapping[str, str] = {
     "uptime": "time",
 }
 _CLOCK: Mapping[str, str] = {"clock_offset": "time", "clock_uncertainty": "time"}
-_PEER: Mapping[str, str] = {"peer_latency": "time", "peer_p95": "time", "peer_errors": "ratio"}
+_PEER: Mapping[str, str] = {"peer_latency": "time", "peer_p95": "time", "peer_errors": "ratio", "peer_latencies": "samples"}
 
 
 def _absolute(value: Any) -> str:
@@ -285,6 +285,10 @@ def _peer(seen: Observation, peer: tuple[str, int], samples: int, context: Conte
         seen.missing["peer_latency"] = unopened
     else:
         seen.measures["peer_latency"] = middle
+    if errors:
+        seen.missing["peer_latencies"] = unopened
+    else:
+        seen.sampled("peer_latencies", times)
     known, unknown = percentiles.percentiles(everything, (95,), unopened)
     seen.measures.update({f"peer_{name}": value for name, value in known.items()})
     seen.missing.update({f"peer_{name}": why for name, why in unknown.items()})
