@@ -105,7 +105,8 @@ release:
   returned: success
   type: str
 baseline:
-  description: Check id to measure to number, in the base units of the measures. Empty when the run has none.
+  description:
+    - Check id to measure to number, in the base units of the measures, or to a list of samples. Empty when the run has none.
   returned: success
   type: dict
 taken:

@@ -164,16 +164,13 @@ def canary(module: AnsibleModule) -> dict[str, Any]:
             canaries.add(store, params["name"], params["run"], params["release"], verdict)
         runs, _now = canaries.read(store, params["name"], params["last"])
     passed = sum(one["passed"] is True for one in runs)
-    rate = pass_rate(passed, len(runs)) if runs else None
     # The action plugin of the same name takes what was kept out of the result, and writes it on the controller.
     packed = {"artefacts": [one.packed() for one in kept]} if kept else {}
     return {
         "changed": True,
         "verdict": verdict,
         "runs": runs,
-        "rate": None
-        if rate is None
-        else {"passed": passed, "total": len(runs), "ratio": rate.ratio, "low": rate.bounds.low, "high": rate.bounds.high},
+        "rate": pass_rate(passed, len(runs)).record() if runs else None,
         **packed,
     }
 

@@ -22,7 +22,7 @@ options:
         C(expect), C(warn) or C(critical).
       - Further keys are C(title), C(measures) (own measures, name to a JMESPath expression over the JSON that the probe got),
         C(required) (default true), C(timeout), C(retry) (C(for), C(every), C(settle)), C(lane) (checks with the same
-        word take turns), C(tags) and C(skip).
+        word take turns), C(confidence) (of a comparison of samples), C(tags) and C(skip).
       - The probes, with their options and measures, are described in the documentation of the collection, a page for each.
     type: list
     elements: dict
@@ -54,7 +54,7 @@ options:
   baseline:
     description:
       - "What the measures of the checks were before the change, for thresholds such as C(<= +10%): check id to measure to number,
-        in the base units of RV(verdicts)."
+        in the base units of RV(verdicts). Of a measure that is many samples, such as C(latencies), it is a list of at most 500."
       - It is what RV(baseline) was before the change. Checks that are not asked here may be in it.
       - A relative threshold without a baseline is C(inconclusive).
     type: dict
@@ -217,8 +217,8 @@ asked:
   elements: str
 baseline:
   description:
-    - Every number that was measured, check id to measure to number. Recorded before a change, it is the O(baseline) of the checks
-      after it.
+    - Every number that was measured, check id to measure to number, and of measures that are many samples those that a threshold
+      asks for. Recorded before a change, it is the O(baseline) of the checks after it.
   returned: success
   type: dict
 without_baseline:
@@ -258,18 +258,20 @@ def check(module: AnsibleModule) -> dict[str, Any]:
     asked = [one.id for one in chosen]
     verdicts: list[dict[str, Any]] = []
     kept: list[Kept] = []
+    samples: dict[str, dict[str, list[float]]] = {}
     baseline = read_baseline(params["baseline"])
     if params["before"]:
         chosen = [dataclasses.replace(one, retry=None) for one in chosen]
     if not params["validate_only"]:
-        verdicts = run_checks(chosen, PROBES, deadline=deadline, concurrency=params["concurrency"], kept=kept, baseline=baseline)
+        together = {"deadline": deadline, "concurrency": params["concurrency"]}
+        verdicts = run_checks(chosen, PROBES, **together, kept=kept, baseline=baseline, samples=samples)
     if params["before"]:
-        measured, without = worth_keeping(verdicts)
+        measured, without = worth_keeping(verdicts, samples)
         return {"changed": False, "verdicts": [], "asked": asked, "baseline": measured, "without_baseline": without, "counts": {}}
     counts = {status: sum(v["status"] == status for v in verdicts) for status in STATUSES}
     # The action plugin of the same name takes what was kept out of the result, and writes it on the controller.
     packed = {"artefacts": [one.packed() for one in kept]} if kept else {}
-    measured = from_verdicts(verdicts)
+    measured = from_verdicts(verdicts, samples)
     return {"changed": False, "verdicts": verdicts, "asked": asked, "baseline": measured, "counts": counts, **packed}
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.golive.cutover.plugins.module_utils.core import options as opt
+from ansible_collections.golive.cutover.plugins.module_utils.core.comparison import CONFIDENCE
 from ansible_collections.golive.cutover.plugins.module_utils.core.conditions import Condition, parse_condition
 from ansible_collections.golive.cutover.plugins.module_utils.core.errors import InputError, Problem
 from ansible_collections.golive.cutover.plugins.module_utils.core.options import Option, Secret
@@ -46,6 +47,11 @@ class Check:
     tags: tuple[str, ...]
     skip: str | None
     lane: str | None = None
+    confidence: float = CONFIDENCE
+
+    def judged(self) -> set[str]:
+        """The measures that thresholds are about."""
+        return {measure for rows in self.thresholds.values() for measure in rows}
 
     def expected(self) -> dict[str, dict[str, str]]:
         """The thresholds as they were written, for reports."""
@@ -62,6 +68,13 @@ RETRY_OPTIONS: Mapping[str, Option] = {
     "settle": Option(opt.duration, "pause between the first pass and the one that confirms it"),
 }
 
+def _confidence(value: Any) -> float:
+    found = opt.share(value)
+    if not 0.5 <= found < 1:
+        raise ValueError(f"expected a confidence of at least 50% and less than 100%, such as 98%, got {value!r}")
+    return found
+
+
 CHECK_OPTIONS: Mapping[str, Option] = {
     "id": Option(opt.text, "a short name that is unique among the checks", required=True),
     "title": Option(opt.text, "what is asked, in words"),
@@ -72,6 +85,7 @@ CHECK_OPTIONS: Mapping[str, Option] = {
     "required": Option(opt.flag, "whether the check can block", default=True),
     "timeout": Option(opt.duration, "how long one look may take"),
     "retry": Option(opt.anything, "look again until it passes twice"),
+    "confidence": Option(_confidence, "how sure a difference to the samples before the change must be"),
     "lane": Option(opt.text, "checks with the same word take turns, as they use something of which there is little"),
     "tags": Option(opt.list_of(opt.text), "words by which steps and gates choose checks", default=[]),
     "skip": Option(opt.text, "why the check is not asked here; only for checks that are not required"),
@@ -198,6 +212,9 @@ def _read_check(
         thresholds = {column: {} for column in THRESHOLDS}
     if not any(common[column] for column in THRESHOLDS):
         problems.append(Problem(where, "has no threshold under expect, warn or critical, so it could not fail"))
+    several = any(one.kind == "samples" for rows in thresholds.values() for many in rows.values() for one in many)
+    if common["confidence"] is not None and sound and not several:
+        problems.append(Problem(f"{where}.confidence", "has no meaning without a threshold on samples, such as latencies"))
     if common["skip"] is not None and common["required"]:
         problems.append(Problem(f"{where}.skip", "a required check cannot be skipped; make it required: false"))
     return Check(
@@ -214,6 +231,7 @@ def _read_check(
         tags=tuple(common["tags"]),
         skip=common["skip"],
         lane=common["lane"],
+        confidence=CONFIDENCE if common["confidence"] is None else common["confidence"],
     )
 
 

@@ -12,7 +12,8 @@
 a text. There is no expression language, no evaluation and no templating inside a condition.
 
 A percentage with a sign is relative to the baseline: the value that the same measure of the same check had before the change.
-``<= +10%`` is at most a tenth more. Only of a ratio, which may itself be negative, ``-5%`` is the plain value.
+``<= +10%`` is at most a tenth more. Only of a ratio, which may itself be negative, ``-5%`` is the plain value. Of samples, which
+are many values, only such a percentage may be asked: to be within (``<= +10%``, ``>= -10%``) or beyond (``> +10%``, ``< -10%``).
 
 A condition answers for exactly one kind of value. A value that it cannot judge (NaN, infinite, a text where a number is
 expected) is never an answer: `Condition.holds` raises `CannotCompare`, and the check becomes inconclusive.
@@ -27,6 +28,7 @@ from dataclasses import dataclass
 from typing import Union
 
 from ansible_collections.golive.cutover.plugins.module_utils.core import units
+from ansible_collections.golive.cutover.plugins.module_utils.core.comparison import Comparison
 from ansible_collections.golive.cutover.plugins.module_utils.core.errors import CannotCompare
 from ansible_collections.golive.cutover.plugins.module_utils.core.patterns import compile_pattern
 
@@ -38,6 +40,8 @@ _ORDERED: dict[str, Callable[[float, float], bool]] = {
     ">": lambda value, limit: value > limit,
     ">=": lambda value, limit: value >= limit,
 }
+_SIGNS = {"<=": "+", ">": "+", ">=": "-", "<": "-"}
+"""What a percentage of samples may be: within so much more, beyond it, within so much less, beyond it."""
 _WORDS = ("not matches", "not contains", "matches", "contains", "in")
 _SYMBOLS = ("==", "!=", "<=", ">=", "<", ">")
 OPERATORS = _SYMBOLS + tuple(sorted(_WORDS))
@@ -69,6 +73,12 @@ class Condition:
                 raise CannotCompare(f"{units.show(value)!r} is not true or false")
             return (value == self.operand) is (self.operator == "==")
         return self._holds_number(value)
+
+    def holds_of(self, found: Comparison) -> bool:
+        """Whether a condition on samples holds, by how they compare with those before the change."""
+        share = abs(self.operand) if isinstance(self.operand, float) else math.nan
+        beyond = found.higher_by(share) if _SIGNS[self.operator] == "+" else found.lower_by(share)
+        return beyond is (self.operator in ("<", ">"))
 
     def _holds_relative(self, value: units.Value, baseline: units.Value | None) -> bool:
         if baseline is None:
@@ -186,6 +196,17 @@ def _relative(operator: str, text: str, kind: str) -> float | None:
     return quantity[0]
 
 
+def _of_samples(operator: str, text: str, source: str) -> Condition:
+    sign = _SIGNS.get(operator)
+    share = _relative(operator, text, "time") if text[0] == sign else None
+    if share is None:
+        raise ValueError(
+            f"{source!r}: these are many samples, which are held against those before the change; expected <= or > and "
+            "a percentage with a plus, or >= or < and one with a minus, such as <= +10%"
+        )
+    return Condition(operator, share, "samples", source, relative=True)
+
+
 def parse_condition(source: object, kind: str = "any") -> Condition:
     """Parse one condition for a measure of a kind. Raises ValueError with what was expected.
 
@@ -201,6 +222,8 @@ def parse_condition(source: object, kind: str = "any") -> Condition:
     operator, text = _split(source)
     if not text:
         raise ValueError(f"{source!r} has an operator but no value")
+    if kind == "samples":
+        return _of_samples(operator, text, source)
     if operator in ("matches", "not matches"):
         if kind not in ("text", "any"):
             raise ValueError(f"{operator!r} is asked of texts, but this measure is a {kind}")

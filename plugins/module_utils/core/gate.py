@@ -18,6 +18,7 @@ from ansible_collections.golive.cutover.plugins.module_utils.core import options
 from ansible_collections.golive.cutover.plugins.module_utils.core import units
 from ansible_collections.golive.cutover.plugins.module_utils.core.errors import InputError, Problem
 from ansible_collections.golive.cutover.plugins.module_utils.core.options import Option
+from ansible_collections.golive.cutover.plugins.module_utils.core.statistics import pass_rate
 from ansible_collections.golive.cutover.plugins.module_utils.core.verdicts import GOOD, STATUSES
 
 STEP_GOOD = ("ok", "over")
@@ -75,15 +76,7 @@ class Decision:
 
 def ratio(value: Any) -> float:
     """A share between 0 and 1, written as ``95%`` or ``0.95``; the runbook's ``>= 95%`` is understood too."""
-    if isinstance(value, str):
-        quantity = units.parse_quantity(value.strip().removeprefix(">=").strip())
-    elif isinstance(value, (int, float)) and not isinstance(value, bool):
-        quantity = (float(value), "count")
-    else:
-        quantity = None
-    if quantity is None or quantity[1] not in ("ratio", "count") or not 0 < quantity[0] <= 1:
-        raise ValueError(f"expected a share such as 95% (more than 0, at most 100%), got {value!r}")
-    return quantity[0]
+    return opt.share(value.strip().removeprefix(">=") if isinstance(value, str) else value)
 
 
 CRITERION_OPTIONS: Mapping[str, Option] = {
@@ -167,16 +160,18 @@ def _judge_criterion(criterion: Criterion, evidence: Mapping[str, Mapping[str, A
         if verdicts:
             answered = True
             # Each host by itself: nineteen good hosts must not outvote the one that is broken.
-            shares = [
-                sum(is_good(v) for h, v in verdicts if h == host) / sum(h == host for h, _v in verdicts)
+            rates = [
+                pass_rate(sum(is_good(v) for h, v in verdicts if h == host), sum(h == host for h, _v in verdicts))
                 for host in dict.fromkeys(host for host, _v in verdicts)
             ]
+            worst = min(rates, key=lambda rate: (rate.ratio, rate.bounds.low))
             needed = 1.0 if criterion.pass_rate is None else criterion.pass_rate
-            met = met and min(shares) >= needed
+            met = met and worst.ratio >= needed
             details.append(f"{good} of {len(verdicts)} good")
             if criterion.pass_rate is not None:
-                worst = "on the worst host " if several else ""
-                details.append(f"{worst}{units.show(min(shares), 'ratio')}, {units.show(needed, 'ratio')} needed")
+                where = "on the worst host " if several else ""
+                ratios = f"{units.show(worst.ratio, 'ratio')}, {units.show(needed, 'ratio')} needed"
+                details.append(f"{where}{ratios}, bounds {worst.within()}")
             details += [
                 f"{v.get('id')}{f' on {host}' if several else ''} {v.get('status')}" for host, v in verdicts if not is_good(v)
             ]

@@ -15,14 +15,9 @@ import math
 from collections.abc import Iterable
 from fractions import Fraction
 
+from ansible_collections.golive.cutover.plugins.module_utils.core.statistics import TooFew
+
 METHOD = "nearest-rank"
-
-
-class TooFew(ValueError):
-    """There are too few samples for this percentile."""
-
-    def __init__(self, have: int, percent: int, need: int) -> None:
-        super().__init__(f"{have} sample{'' if have == 1 else 's'} are too few for p{percent}, which needs {need}")
 
 
 def needed(percent: int) -> int:
@@ -42,7 +37,7 @@ def percentiles(samples: Iterable[float], percents: Iterable[int], failed: str) 
     ``failed``: why a percentile is not known whose sample is infinite. Raises ValueError when a sample is NaN.
 
     >>> percentiles([0.1, 0.2, math.inf], [50, 95], "1 of 3 failed")
-    ({'p50': 0.2}, {'p95': '3 samples are too few for p95, which needs 20'})
+    ({'p50': 0.2}, {'p95': '3 samples are too few to say: p95 needs 20'})
     """
     ordered = sorted(samples)
     known: dict[str, float] = {}
@@ -75,5 +70,5 @@ def percentile(samples: Iterable[float], percent: int) -> float:
         raise ValueError("one of the samples is NaN")
     need = needed(percent)
     if len(ordered) < need:
-        raise TooFew(len(ordered), percent, need)
+        raise TooFew(len(ordered), need, "samples", f"p{percent}")
     return ordered[math.ceil(Fraction(percent * len(ordered), 100)) - 1]

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.golive.cutover.plugins.module_utils.core import artefacts
-from ansible_collections.golive.cutover.plugins.module_utils.core.baseline import Baseline
+from ansible_collections.golive.cutover.plugins.module_utils.core.baseline import Baseline, Measured
 from ansible_collections.golive.cutover.plugins.module_utils.core.checks import Check, Retry
 from ansible_collections.golive.cutover.plugins.module_utils.core.errors import CutoverError
 from ansible_collections.golive.cutover.plugins.module_utils.core.options import Secret
@@ -89,7 +89,7 @@ class _Asking:
     """One check being asked: looks, retries, and the verdict in the end."""
 
     def __init__(
-        self, check: Check, probe: Probe, clock: Clock, deadline: float, baseline: Mapping[str, float] | None = None
+        self, check: Check, probe: Probe, clock: Clock, deadline: float, baseline: Mapping[str, Measured] | None = None
     ) -> None:
         self.check = check
         self.baseline = baseline
@@ -104,6 +104,7 @@ class _Asking:
         self.latest: tuple[Judgement, Observation] | None = None
         self.record: dict[str, Any] | None = None
         self.kept: list[artefacts.Kept] = []
+        self.samples: dict[str, list[float]] = {}
 
     def _hide(self, text: str) -> str:
         return str(redact(text, self.secrets))
@@ -182,6 +183,7 @@ class _Asking:
             baseline=self.baseline,
         )
         clean: dict[str, Any] = redact(record, self.secrets)
+        self.samples = {name: many for name, many in observation.samples.items() if name in self.check.judged()}
         if observation.artefacts:
             self.kept, refused = artefacts.take(self.check.id, observation.artefacts, self._hide)
             if self.kept:
@@ -217,10 +219,12 @@ def run_checks(
     clock: Clock | None = None,
     kept: list[artefacts.Kept] | None = None,
     baseline: Baseline | None = None,
+    samples: dict[str, dict[str, list[float]]] | None = None,
 ) -> list[dict[str, Any]]:
     """Ask all checks and return their verdicts in the order asked. ``deadline`` in seconds from now, for all of them together.
 
     ``baseline``: what the measures of each check were before the change, for thresholds such as ``<= +10%``.
+    ``samples``: receives the samples that checks were judged by, check id to measure to samples, for a baseline.
     What the probes keep as evidence is appended to ``kept``, with what is not kept left out when there is too much of it.
     """
     clock = clock or Clock()
@@ -248,4 +252,6 @@ def run_checks(
     verdicts = [asking.record if asking.record is not None else asking.cut_off(deadline) for asking in askings]
     if kept is not None:
         kept.extend(artefacts.bounded(one for asking in askings for one in asking.kept))
+    if samples is not None:
+        samples.update({asking.check.id: asking.samples for asking in askings if asking.samples})
     return verdicts

@@ -19,6 +19,8 @@ from fractions import Fraction
 from statistics import NormalDist
 from typing import NamedTuple
 
+from ansible_collections.golive.cutover.plugins.module_utils.core import units
+
 CONFIDENCE = 0.95
 """Two-sided confidence of every interval, unless told otherwise."""
 
@@ -47,6 +49,19 @@ class PassRate(NamedTuple):
     total: int
     ratio: float
     bounds: Interval
+    confidence: float
+
+    def record(self) -> dict[str, float]:
+        """``passed``, ``total``, ``ratio``, and the bounds ``low`` and ``high``, as results carry them."""
+        return {
+            **{"passed": self.passed, "total": self.total, "ratio": self.ratio},
+            **{"low": self.bounds.low, "high": self.bounds.high},
+        }
+
+    def within(self) -> str:
+        """The bounds in words, as they stand beside the ratio: ``64.6 % to 100 % (95 %, Wilson)``."""
+        low, high = (units.show(one, "ratio") for one in self.bounds)
+        return f"{low} to {high} ({units.show(self.confidence, 'ratio')}, Wilson)"
 
 
 def deviations(confidence: float) -> float:
@@ -82,7 +97,7 @@ def wilson(passed: int, total: int, confidence: float = CONFIDENCE) -> Interval:
 
 def pass_rate(passed: int, total: int, confidence: float = CONFIDENCE) -> PassRate:
     """The ratio and its bounds. Raises as `wilson`."""
-    return PassRate(passed, total, passed / total if total else math.nan, wilson(passed, total, confidence))
+    return PassRate(passed, total, passed / total if total else math.nan, wilson(passed, total, confidence), confidence)
 
 
 def trials_to_show(rate: float, confidence: float = CONFIDENCE) -> int:

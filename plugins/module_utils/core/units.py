@@ -4,18 +4,19 @@
 
 Inside the collection a value is always in the base unit of its kind:
 
-======  ===========================  =========================================
+======= ===========================  =========================================
 kind    base unit                    written as
-======  ===========================  =========================================
+======= ===========================  =========================================
 time    seconds                      250us, 12ms, 1.5s, 2m, 1h, 3d
 size    bytes                        512B, 10kB, 5MB, 2GB, 4KiB, 1MiB, 1GiB
 ratio   1 (0.05 is five percent)     5%, 0.05
 rate    per second                   10/s, 600/min, 5/h
 count   1                            42
 text    -                            any text
+samples -                            nothing: they are held against those before the change
 flag    -                            true, false
 any     decided by what is written   all of the above
-======  ===========================  =========================================
+======= ===========================  =========================================
 """
 
 from __future__ import annotations
@@ -28,8 +29,7 @@ from typing import Union
 Value = Union[float, str, bool]
 """A number in the base unit of its kind, a text, or a flag."""
 
-KINDS = ("time", "size", "ratio", "rate", "count", "text", "flag", "any")
-NUMERIC_KINDS = ("time", "size", "ratio", "rate", "count")
+KINDS = ("time", "size", "ratio", "rate", "count", "text", "samples", "flag", "any")
 
 UNITS: dict[str, tuple[str, Fraction]] = {
     "us": ("time", Fraction(1, 1_000_000)),
@@ -54,7 +54,7 @@ UNITS: dict[str, tuple[str, Fraction]] = {
 }
 """Unit to its kind and its factor; exact, so that 19 of 20 is 95% and not a hair less."""
 
-BASE_UNITS = {"time": "s", "size": "B", "ratio": "ratio", "rate": "/s", "count": "", "text": "", "flag": "", "any": ""}
+BASE_UNITS = {**dict.fromkeys(KINDS, ""), "time": "s", "size": "B", "ratio": "ratio", "rate": "/s"}
 
 _NUMBER = r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,3})?"
 _QUANTITY = re.compile(rf"({_NUMBER})\s*([A-Za-z%/]*)\Z")

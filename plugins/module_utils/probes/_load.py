@@ -12,11 +12,9 @@ the moment when a request was due: waiting behind a stalled one is part of what 
 
 from __future__ import annotations
 
-import array
 import errno
 import math
 import os
-import random
 import re
 import select
 import socket
@@ -28,6 +26,7 @@ from dataclasses import dataclass, field
 from typing import Optional, Union
 
 from ansible_collections.golive.cutover.plugins.module_utils.core.errors import ProbeError
+from ansible_collections.golive.cutover.plugins.module_utils.core.sampling import Reservoir
 from ansible_collections.golive.cutover.plugins.module_utils.probes import _connections as net
 from ansible_collections.golive.cutover.plugins.module_utils.probes.base import Context
 
@@ -222,28 +221,13 @@ class Target:
 
 
 @dataclass
-class Latencies:
-    """Latencies in seconds; infinite for a request that failed. Never more than `MOST_SAMPLES` of them are kept."""
-
-    kept: array.array[float] = field(default_factory=lambda: array.array("d"))
-    count: int = 0
-    _random: random.Random = field(default_factory=lambda: random.Random(0))
-
-    def add(self, latency: float) -> None:
-        self.count += 1
-        if self.count <= MOST_SAMPLES:
-            self.kept.append(latency)
-            return
-        place = int(self._random.random() * self.count)
-        if place < MOST_SAMPLES:
-            self.kept[place] = latency
-
-
-@dataclass
 class Tally:
-    """What came of the requests that count; those of the warm-up are only counted themselves."""
+    """What came of the requests that count; those of the warm-up are only counted themselves.
 
-    latencies: Latencies = field(default_factory=Latencies)
+    ``latencies`` in seconds; infinite for a request that failed.
+    """
+
+    latencies: Reservoir = field(default_factory=lambda: Reservoir(MOST_SAMPLES))
     begun: int = 0
     completed: int = 0
     good: int = 0

@@ -6,10 +6,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from ansible_collections.golive.cutover.plugins.module_utils.core import sampling
 from ansible_collections.golive.cutover.plugins.module_utils.core.enough import Behind
 from ansible_collections.golive.cutover.plugins.module_utils.core.errors import Problem
 from ansible_collections.golive.cutover.plugins.module_utils.core.options import Option
@@ -51,6 +52,7 @@ class Observation:
     ``missing``: name of a measure that could not be had, to the reason in a few words.
     ``document``: the JSON document that the JMESPath expressions under ``measures:`` of a check look into, if there is one.
     ``artefacts``: what is kept as evidence beside the verdict. The proof should name each.
+    ``samples``: name of a measure of the kind ``samples`` to some of what was measured, by `sampled`.
     ``behind``: name of a measure to how many requests or runs it is from, where a few cannot show what a threshold asks.
     """
 
@@ -59,7 +61,12 @@ class Observation:
     missing: dict[str, str] = field(default_factory=dict)
     document: Any = None
     artefacts: list[Artefact] = field(default_factory=list)
+    samples: dict[str, list[float]] = field(default_factory=dict)
     behind: dict[str, Behind] = field(default_factory=dict)
+
+    def sampled(self, name: str, samples: Iterable[float]) -> None:
+        """Hold samples for a comparison with those before the change; at most `sampling.MOST` of them, chosen at random."""
+        self.samples[name] = sampling.few(samples)
 
 
 @dataclass

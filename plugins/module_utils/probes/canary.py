@@ -99,7 +99,7 @@ class CanaryProbe(Probe):
         rate = pass_rate(passed, len(runs))
         seen.measures.update(pass_rate=rate.ratio, lower_bound=rate.bounds.low)
         seen.behind["lower_bound"] = Behind(len(runs), "runs", BOUND, failed=len(runs) - passed)
-        seen.proof["bounds"] = f"{units.show(rate.bounds.low, 'ratio')} to {units.show(rate.bounds.high, 'ratio')} (95 %, Wilson)"
+        seen.proof["bounds"] = rate.within()
         return seen
 
 

@@ -26,7 +26,7 @@ from ansible_collections.golive.cutover.plugins.module_utils.core.units import V
 from ansible_collections.golive.cutover.plugins.module_utils.probes import _net
 from ansible_collections.golive.cutover.plugins.module_utils.probes.base import Context, Observation, Probe
 
-_ALWAYS: Mapping[str, str] = {"connect": "time", "latency": "time", "p95": "time", "version": "text"}
+_ALWAYS: Mapping[str, str] = {"connect": "time", "latency": "time", "p95": "time", "latencies": "samples", "version": "text"}
 _QUERY: Mapping[str, str] = {"value": "any", "rows": "count", "query_time": "time"}
 _SERVER = ("host", "port", "database", "username", "password", "tls", "ca")
 
@@ -137,10 +137,10 @@ def _pings(seen: Observation, server: Server, wanted: int, context: Context) -> 
             break
     seen.proof["queries"] = len(times)
     seen.measures["latency"] = statistics.median(times)
-    try:
-        seen.measures["p95"] = percentiles.percentile(times, 95)
-    except percentiles.TooFew as error:
-        seen.missing["p95"] = str(error)
+    seen.sampled("latencies", times)
+    known, unknown = percentiles.percentiles(times, (95,), "")
+    seen.measures.update(known)
+    seen.missing.update(unknown)
 
 
 def _query(seen: Observation, server: Server, options: Mapping[str, Any], context: Context) -> None:

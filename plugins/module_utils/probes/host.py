@@ -7,7 +7,7 @@ It reads what the kernel says under /proc, so it needs no library. What a host d
 
 from __future__ import annotations
 
-import contextlib
+import math
 import os
 import re
 import statistics
@@ -44,7 +44,7 @@ _ALWAYS: Mapping[str, str] = {
     "uptime": "time",
 }
 _CLOCK: Mapping[str, str] = {"clock_offset": "time", "clock_uncertainty": "time"}
-_PEER: Mapping[str, str] = {"peer_latency": "time", "peer_p95": "time", "peer_errors": "ratio"}
+_PEER: Mapping[str, str] = {"peer_latency": "time", "peer_p95": "time", "peer_errors": "ratio", "peer_latencies": "samples"}
 
 
 def _absolute(value: Any) -> str:
@@ -278,20 +278,17 @@ def _peer(seen: Observation, peer: tuple[str, int], samples: int, context: Conte
     if not times:
         raise ProbeError(f"{host}:{port}: {errors[-1]}")
     # A connection that was not opened counts as the slowest.
-    everything = [*times, *([float("inf")] * len(errors))]
-    seen.measures["peer_latency"] = statistics.median(everything)
-    if seen.measures["peer_latency"] == float("inf"):
-        del seen.measures["peer_latency"]
-        seen.missing["peer_latency"] = f"{len(errors)} of {tried} connections were not opened"
-    with contextlib.suppress(percentiles.TooFew):
-        seen.measures["peer_p95"] = percentiles.percentile(everything, 95)
-    if seen.measures.get("peer_p95") == float("inf"):
-        del seen.measures["peer_p95"]
-    if "peer_p95" not in seen.measures:
-        needed = percentiles.needed(95)
-        enough = tried >= needed
-        seen.missing["peer_p95"] = (
-            f"{len(errors)} of {tried} connections were not opened"
-            if enough
-            else f"{tried} connections are too few; it needs {needed}"
-        )
+    everything = [*times, *([math.inf] * len(errors))]
+    unopened = f"{len(errors)} of {tried} connections were not opened"
+    middle = statistics.median(everything)
+    if math.isinf(middle):
+        seen.missing["peer_latency"] = unopened
+    else:
+        seen.measures["peer_latency"] = middle
+    if errors:
+        seen.missing["peer_latencies"] = unopened
+    else:
+        seen.sampled("peer_latencies", times)
+    known, unknown = percentiles.percentiles(everything, (95,), unopened)
+    seen.measures.update({f"peer_{name}": value for name, value in known.items()})
+    seen.missing.update({f"peer_{name}": why for name, why in unknown.items()})

@@ -76,6 +76,7 @@ class HttpProbe(Probe):
         "error_ratio": "ratio",
         **{f"p{percent}": "time" for percent in PERCENTS},
         "max": "time",
+        "latencies": "samples",
         "header.*": "text",
         "header_number.*": "count",
     }
@@ -90,7 +91,7 @@ class HttpProbe(Probe):
 
     def measures_for(self, options: Mapping[str, Any]) -> Mapping[str, str]:
         """One request has a latency, several have percentiles: a latency of which one would be a guess."""
-        several = [f"p{percent}" for percent in PERCENTS] + ["max"]
+        several = [f"p{percent}" for percent in PERCENTS] + ["max", "latencies"]
         unfit = ["latency", "first_byte"] if options["requests"] > 1 else several
         return {name: kind for name, kind in self.measures.items() if name not in unfit}
 
@@ -176,9 +177,10 @@ class HttpProbe(Probe):
         seen.measures.update(known)
         seen.missing.update(unknown)
         if failed:
-            seen.missing["max"] = unanswered
+            seen.missing["max"] = seen.missing["latencies"] = unanswered
         else:
             seen.measures["max"] = max(samples)
+            seen.sampled("latencies", samples)
 
 
 def ask(client: _http.Client, options: Mapping[str, Any], context: Context) -> Answer:

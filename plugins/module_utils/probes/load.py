@@ -72,6 +72,7 @@ class LoadProbe(Probe):
         **{f"errors.{kind}": "count" for kind in ERRORS},
         "throughput": "rate",
         "completed": "count",
+        "latencies": "samples",
     }
 
     def problems(self, options: Mapping[str, Any]) -> list[Problem]:
@@ -142,6 +143,8 @@ class LoadProbe(Probe):
         for percent in PERCENTS:
             seen.behind[f"p{percent}"] = Behind(kept, "requests", PERCENTILE, percent=percent, least=options["least"])
         _latencies(seen, tally, failed)
+        # One that failed took as long as it may take, so that failing does not look fast.
+        seen.sampled("latencies", (min(one, options["request_timeout"]) for one in tally.latencies.kept))
         return seen
 
 

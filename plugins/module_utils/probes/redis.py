@@ -37,6 +37,7 @@ _ALWAYS: Mapping[str, str] = {
     "ping": "flag",
     "latency": "time",
     "p95": "time",
+    "latencies": "samples",
     "role": "text",
     "version": "text",
     "connected_replicas": "count",
@@ -47,6 +48,7 @@ _ALWAYS: Mapping[str, str] = {
     "aof_last_rewrite_ok": "flag",
     "aof_rewrite_in_progress": "flag",
 }
+_OF_PINGS = ("latency", "p95", "latencies")
 _OF_LOCK: Mapping[str, str] = {"lock_held": "flag", "lock_holder": "text", "lock_ttl": "time"}
 
 
@@ -301,7 +303,7 @@ class _Look:
                     raise ProbeError(f"Redis answered PING with: {error}") from None
                 seen.measures["ping"] = False
                 seen.proof["error"] = "Redis is loading its data set"
-                for name in ("latency", "p95"):
+                for name in _OF_PINGS:
                     seen.missing[name] = "Redis is loading its data set"
                 return
             if answer != b"PONG":
@@ -312,15 +314,15 @@ class _Look:
         seen.proof["pings"] = len(times)
         seen.measures["ping"] = True
         seen.measures["latency"] = statistics.median(times)
-        try:
-            seen.measures["p95"] = percentiles.percentile(times, 95)
-        except percentiles.TooFew as error:
-            seen.missing["p95"] = str(error)
+        seen.sampled("latencies", times)
+        known, unknown = percentiles.percentiles(times, (95,), "")
+        seen.measures.update(known)
+        seen.missing.update(unknown)
 
     def _info(self) -> None:
         measures, missing = self.seen.measures, self.seen.missing
         wanted = [f"info.{name}" for name in self.options["info"]]
-        names = [name for name in _ALWAYS if name not in ("ping", "latency", "p95")]
+        names = [name for name in _ALWAYS if name not in ("ping", *_OF_PINGS)]
         try:
             raw = self.ask("INFO", "all" if wanted else "default")
         except Refused as error:

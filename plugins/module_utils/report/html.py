@@ -237,6 +237,8 @@ def _measure_table(verdict: Verdict) -> str:
     rows = []
     for name, asked in conditions.items():
         bad = any(_breaks(condition, level, verdict.measures.get(name), before.get(name)) for level, condition in asked)
+        # How samples compare with those before is a text: what it says against the check is in the reason alone.
+        bad = bad or f"{name} are " in verdict.reason
         wanted = "<br>".join(_e(f"{_LEVELS.get(level, level + ' ')}{condition}") for level, condition in asked)
         look = ' class="bad"' if bad else ""
         rows.append(

@@ -9,6 +9,7 @@ what was measured before that change began. All of it is the record ``baselines`
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ansible_collections.golive.cutover.plugins.module_utils.core.baseline import Baseline
@@ -40,7 +41,8 @@ def keep(store: Store, run: str, baseline: Baseline, dry: bool = False, release:
         measures = {check: dict(row) for check, row in new["measures"].items()}
         for check, row in baseline.items():
             for name, value in row.items():
-                measures.setdefault(check, {}).setdefault(name, float(value))
+                number = [float(one) for one in value] if isinstance(value, Sequence) else float(value)
+                measures.setdefault(check, {}).setdefault(name, number)
         if old is not None and measures == old["measures"]:
             return Change({"changed": False, **_out(old, rows)})
         new = {**new, "measures": measures}
@@ -54,8 +56,8 @@ def keep(store: Store, run: str, baseline: Baseline, dry: bool = False, release:
 
 def read(store: Store, run: str | None = None, release: str | None = None, host: str = "") -> dict[str, Any]:
     """``{run, release, baseline, taken, newest}`` of a run; or of the newest one to a release; or of the newest one to the release
-    that runs now. ``baseline`` is check id to measure to number, ``taken`` when it was first kept (UTC), and ``newest`` whether the
-    host has kept none since. Without one: an empty baseline, and ``taken`` None.
+    that runs now. ``baseline`` is check id to measure to number or samples, ``taken`` when it was first kept (UTC), and ``newest``
+    whether the host has kept none since. Without one: an empty baseline, and ``taken`` None.
     """
     snapshot = store.read([RECORD, releases.RECORD])
     rows = [one for one in _load(snapshot) if one["host"] == host]

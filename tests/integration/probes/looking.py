@@ -49,9 +49,9 @@ def look(probe: Probe, timeout: float = 5.0, **raw: Any) -> Observation:
         assert taken <= timeout + GRACE, f"took {taken:.2f} s, was given {timeout} s"
     assert seen.proof, "an observation without proof"
     declared = probe.measures_for(options)
-    for name in [*seen.measures, *seen.missing]:
+    for name in [*seen.measures, *seen.missing, *seen.samples]:
         assert kind_of_measure(name, declared) is not None, f"{name} is not declared"
-    assert not set(seen.measures) & set(seen.missing)
+    assert not {*seen.measures, *seen.samples} & set(seen.missing)
     return seen
 
 

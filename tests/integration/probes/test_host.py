@@ -227,7 +227,7 @@ def test_the_way_to_a_peer(redis_server: Callable[..., Any]) -> None:
     assert 0 < float(seen.measures["peer_latency"]) <= float(seen.measures["peer_p95"]) < 0.2
     assert (seen.measures["peer_errors"], seen.proof["connects"]) == (0, 20)
     few = look(PROBE, peer=f"127.0.0.1:{server.port}", peer_samples=5)
-    assert few.missing["peer_p95"] == "5 connections are too few; it needs 20"
+    assert few.missing["peer_p95"] == "5 samples are too few to say: p95 needs 20"
 
 
 def test_a_peer_that_refuses(free_port: Callable[[], int]) -> None:

@@ -182,7 +182,7 @@ def test_too_few_requests_for_a_percentile() -> None:
     with serve(replies(OK)) as server:
         seen = look(PROBE, url=server.url(), requests=19)
     assert "p50" in seen.measures
-    assert seen.missing["p95"] == "19 samples are too few for p95, which needs 20"
+    assert seen.missing["p95"] == "19 samples are too few to say: p95 needs 20"
     assert "needs 100" in seen.missing["p99"]
 
 

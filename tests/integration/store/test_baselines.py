@@ -5,13 +5,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from ansible_collections.golive.cutover.plugins.module_utils.core.errors import InputError
 from ansible_collections.golive.cutover.plugins.module_utils.store import baselines, releases
 from ansible_collections.golive.cutover.plugins.module_utils.store.interface import Store
+from tests.conftest import Nginx, wait_until
 
 BEFORE = {"L-1": {"p95": 0.4, "latency": 0.1}, "M-1": {"value": 7.0}}
 
@@ -81,6 +84,14 @@ def test_hosts_that_share_a_store_have_baselines_of_their_own(store: Store) -> N
     assert baselines.read(store, release="1.1.0")["taken"] is None
 
 
+def test_samples_are_kept_like_numbers(store: Store) -> None:
+    first: dict[str, dict[str, Any]] = {"L-1": {"latencies": [0.1, 0.2], "p95": 0.2}}
+    assert baselines.keep(store, "run-1", first)["baseline"] == first
+    again = baselines.keep(store, "run-1", {"L-1": {"latencies": [0.9], "max": 0.2}})
+    assert again["baseline"] == {"L-1": {"latencies": [0.1, 0.2], "p95": 0.2, "max": 0.2}}
+    assert baselines.read(store, "run-1")["baseline"] == again["baseline"]
+
+
 def test_a_run_has_a_name(store: Store) -> None:
     with pytest.raises(InputError, match="is not a name"):
         baselines.keep(store, "run 1", BEFORE)
@@ -105,3 +116,56 @@ def test_the_module(place: Any, run_module: Callable[..., Any]) -> None:
     later = run_module("baseline", {**common, "run": "run-2", "release": "1.1.0", "host": "web1", "state": "kept", "measures": {}})
     assert (later["changed"], later["release"], later["taken"] is not None) == (True, "1.1.0", True)
     assert run_module("baseline", {**anonymous, "release": "1.1.0", "host": "web1"})["run"] == "run-2"
+
+
+PACED = """
+limit_req_zone $server_addr zone=pace:1m rate=@RATE@r/s;
+server {
+  listen 127.0.0.1:@PORT@;
+  location = /at-once { return 200 "hello"; }
+  location / { limit_req zone=pace burst=1000; add_header X-Rate @RATE@; proxy_pass http://127.0.0.1:@PORT@/at-once; }
+}
+"""
+
+
+def test_a_server_that_was_slowed_is_found_by_its_latencies(
+    nginx: Callable[..., Nginx], tmp_path: Path, run_module: Callable[..., Any]
+) -> None:
+    """From look to look by the modules: before the change, kept, and after it, with a server as quick as before and a slow one."""
+    server = nginx(PACED.replace("@RATE@", "100"))
+    common = {"store": f"sqlite://{tmp_path}/golive.db", "environment": "spark", "release": "1.1.0"}
+    load = {"url": f"{server.url}/", "concurrency": 1}
+    checks: list[dict[str, Any]] = [
+        {"id": "LOAD", "load": {**load, "requests": 80}, "expect": {"error_ratio": "== 0%", "latencies": "<= +100%"}},
+        {"id": "FEW", "load": {**load, "requests": 20}, "expect": {"latencies": "<= +100%"}},
+        {"id": "HTTP", "http": {"url": load["url"], "requests": 50}, "warn": {"latencies": "> +100%"}, "confidence": "99.9%"},
+    ]
+    for one in checks:
+        one["lane"] = "one after the other"
+
+    def judged(measures: dict[str, Any]) -> dict[str, dict[str, Any]]:
+        return {one["id"]: one for one in run_module("check", {"checks": checks, "baseline": measures})["verdicts"]}
+
+    before = run_module("check", {"checks": checks, "before": True})
+    assert before["without_baseline"] == {}
+    assert {name: len(one["latencies"]) for name, one in before["baseline"].items()} == {"LOAD": 80, "FEW": 20, "HTTP": 50}
+    assert run_module("baseline", {**common, "state": "kept", "run": "run-1", "measures": before["baseline"]})["changed"]
+    kept = run_module("baseline", common)["baseline"]
+    assert kept == before["baseline"]
+
+    equal = judged(kept)
+    assert (equal["LOAD"]["status"], equal["HTTP"]["status"]) == ("pass", "pass"), equal
+    assert equal["FEW"]["status"] == "inconclusive"
+    assert "20 samples are too few to say: a comparison needs 50" in equal["FEW"]["reason"]
+
+    server.config.write_text(server.config.read_text().replace("rate=100r/s", "rate=25r/s").replace("X-Rate 100", "X-Rate 25"))
+    server.reload()
+    wait_until(lambda: requests.get(server.url, timeout=5).headers["X-Rate"] == "25", 30, "the slow configuration")
+    slow = judged(kept)
+    assert (slow["LOAD"]["status"], slow["HTTP"]["status"]) == ("fail", "warn"), [one["reason"] for one in slow.values()]
+    assert "latencies are" in slow["LOAD"]["reason"] and "higher than before (98 %: " in slow["LOAD"]["reason"]
+    assert "higher than before (99.9 %: " in slow["HTTP"]["reason"]
+    found = slow["LOAD"]["proof"]["comparison"]["latencies"]
+    assert (found["kind"], found["samples"], found["before"]) == ("high", 80, 80)
+    # A request each 10 ms before and each 40 ms now, one after the other.
+    assert found["median_before"] < 0.02 < found["low"] <= found["shift"] <= found["high"]

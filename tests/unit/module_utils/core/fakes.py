@@ -51,6 +51,7 @@ class FakeProbe(Probe):
         "word": "text",
         "open": "flag",
         "value": "any",
+        "times": "samples",
         "header.*": "text",
     }
 

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.golive.cutover.plugins.module_utils.core.baseline import (
+    Baseline,
     asked_before,
     from_verdicts,
     read_baseline,
@@ -158,10 +159,113 @@ def test_a_baseline_is_no_proof() -> None:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+# Samples
+
+
+def times(middle: float, count: int = 60) -> list[float]:
+    """So many latencies around one, all different."""
+    return [middle + number * 1e-5 for number in range(-(count // 2), count - count // 2)]
+
+
+def sampled(latencies: list[float]) -> Observation:
+    found = seen(status=200)
+    found.sampled("times", latencies)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("column", "condition", "middle", "status", "reason"),
+    [
+        ("expect", "<= +10%", 0.01, "pass", "times as before (98 %: "),
+        ("expect", "<= +10%", 0.02, "fail", "times are 10 ms higher than before (98 %: 9.9"),
+        ("expect", "<= +150%", 0.02, "pass", "times 10 ms higher than before"),
+        ("expect", "<= +10%", 0.002, "pass", "times 8 ms lower than before"),
+        ("expect", ">= -10%", 0.002, "fail", "expected >= -10% of 9.995 ms before"),
+        ("critical", "> +10%", 0.02, "fail", "critical when > +10% of 9.995 ms before"),
+        ("warn", "> +10%", 0.02, "warn", "warning when > +10% of 9.995 ms before"),
+        ("warn", "> +10%", 0.01, "pass", "times as before"),
+    ],
+)
+def test_samples_are_judged_by_mann_whitney(column: str, condition: str, middle: float, status: str, reason: str) -> None:
+    found = judge(check(**{column: {"times": condition}}), sampled(times(middle)), baseline={"times": times(0.01)})
+    assert (found.status, reason in found.reason) == (status, True), found.reason
+
+
+@pytest.mark.parametrize(
+    ("now", "before", "why"),
+    [
+        (60, None, "there is no baseline: no samples from before the change were kept"),
+        (60, 0.01, "there is no baseline: no samples from before the change were kept"),
+        (49, times(0.01), "49 samples are too few to say: a comparison needs 50"),
+        (60, times(0.01, 20), "20 baseline samples are too few to say: a comparison needs 50"),
+        (60, [math.nan] * 60, "not a finite number"),
+    ],
+)
+@pytest.mark.parametrize(("column", "condition"), [("expect", "<= +10%"), ("warn", "> +10%"), ("critical", "> +10%")])
+def test_samples_that_cannot_be_compared_are_inconclusive(now: int, before: Any, why: str, column: str, condition: str) -> None:
+    found = judge(check(**{column: {"times": condition}}), sampled(times(0.01, now)), baseline={"times": before})
+    assert found.status == "inconclusive"
+    assert f"times cannot be judged by {condition!r}: " in found.reason and why in found.reason
+    assert judge(check(**{column: {"times": condition}}), sampled(times(0.01))).status == "inconclusive"
+    missing = Observation(proof={"samples": 60}, missing={"times": "1 of 60 requests had no answer"})
+    assert "times could not be measured: 1 of 60" in judge(check(**{column: {"times": condition}}), missing).reason
+
+
+def test_the_confidence_is_that_of_the_check() -> None:
+    """Two sets that differ by so little that 80 % are sure of it and 99.9 % are not."""
+    before, now = [float(number) for number in range(60)], [number + 8.0 for number in range(60)]
+    for confidence, status in (("80%", "fail"), ("99.9%", "pass")):
+        one = check(expect={"times": "<= +10%"}, confidence=confidence)
+        found = judge(one, sampled(now), baseline={"times": before})
+        assert (found.status, f"({confidence.replace('%', ' %')}: " in found.reason) == (status, True), found.reason
+
+
+@pytest.mark.parametrize("confidence", ["100%", "40%", "sure", 0, 98])
+def test_what_is_no_confidence_is_refused(confidence: Any) -> None:
+    with pytest.raises(InputError, match=r"A\.confidence"):
+        check(expect={"times": "<= +10%"}, confidence=confidence)
+
+
+def test_a_confidence_without_samples_is_refused() -> None:
+    with pytest.raises(InputError, match="has no meaning without a threshold on samples"):
+        check(expect={"latency": "<= +10%"}, confidence="98%")
+
+
+def test_samples_go_from_one_run_to_the_next_and_into_no_record() -> None:
+    def ask_again(middle: float, baseline: Any = None) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+        probes = {"fake": FakeProbe(sampled(times(middle)))}
+        raw: list[dict[str, Any]] = [
+            {"id": "A", "fake": {}, "expect": {"times": "<= +10%", "status": "== 200"}},
+            {"id": "B", "fake": {}, "expect": {"status": "== 200"}},
+        ]
+        samples: dict[str, dict[str, list[float]]] = {}
+        verdicts = run_checks(read_checks(raw, probes), probes, clock=FakeClock(), baseline=baseline, samples=samples)
+        return verdicts, worth_keeping(verdicts, samples)[0]
+
+    first, kept = ask_again(0.01)
+    assert [one["status"] for one in first] == ["inconclusive", "pass"]
+    assert first[0]["measures"]["times"] == {"value": "60 samples, median 9.995 ms", "unit": ""}
+    assert kept == {"A": {"status": 200.0, "times": [round(one, 6) for one in times(0.01)]}, "B": {"status": 200.0}}
+    assert read_baseline(kept) == kept
+    (same, _plain), _kept = ask_again(0.01, kept)
+    (slow, _plain), _kept = ask_again(0.02, kept)
+    assert (same["status"], slow["status"]) == ("pass", "fail")
+    assert slow["proof"]["comparison"]["times"]["median_before"] == 0.009995
+    assert slow["measures"]["times"]["value"].startswith("10 ms higher than before")
+    assert "baseline" not in slow["proof"]
+
+
+def test_a_list_that_is_no_samples_is_refused() -> None:
+    for wrong in ([], [1.0, "fast"], [math.inf], [True], [1.0] * 501):
+        with pytest.raises(InputError, match=r"baseline\.A\.times: is no list of 1 to 500 numbers"):
+            read_baseline({"A": {"times": wrong}})
+
+
+# ---------------------------------------------------------------------------------------------------------------------
 # From one run to the next
 
 
-def ask(latency: float, baseline: Optional[dict[str, dict[str, float]]] = None) -> list[dict[str, Any]]:
+def ask(latency: float, baseline: Optional[Baseline] = None) -> list[dict[str, Any]]:
     probe = FakeProbe(seen(latency=latency, status=200, word="v1", open=True, value=math.nan))
     raw = [{"id": name, "fake": {}, "expect": {"latency": "<= +10%", "word": "== v1"}} for name in ("A", "B")]
     probes = {"fake": probe}

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.golive.cutover.plugins.module_utils.core import units
+from ansible_collections.golive.cutover.plugins.module_utils.core.comparison import compare
 from ansible_collections.golive.cutover.plugins.module_utils.core.conditions import OPERATORS, parse_condition
 from ansible_collections.golive.cutover.plugins.module_utils.core.errors import CannotCompare
 
@@ -142,3 +144,26 @@ def test_any_text_is_read_or_refused_and_nothing_else(source: str, kind: str) ->
     except ValueError:
         return
     assert condition.kind in units.KINDS
+
+
+@pytest.mark.parametrize("source", ["<= +10%", "> +50 %", ">= -10%", "< -5.5%", "<= +0%"])
+def test_samples_are_only_held_against_those_before(source: str) -> None:
+    condition = parse_condition(source, "samples")
+    assert (condition.kind, condition.relative, condition.source) == ("samples", True, source)
+
+
+@pytest.mark.parametrize(
+    "source", ["<= 10ms", "<= 10%", ">= +10%", "< +10%", "<= -10%", "> -10%", "== +10%", "<= +10", "in 1, 2", "<= +10ms"]
+)
+def test_whatever_else_is_asked_of_samples_is_refused(source: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(source) + ".*many samples.*such as <= "):
+        parse_condition(source, "samples")
+
+
+def test_what_is_within_and_what_is_beyond() -> None:
+    """The two of a pair are each other's opposite, and the sign chooses the direction that counts."""
+    same, high, low = ([x / 1000] * 60 for x in (100, 150, 50))
+    for now, holding in ((same, {"<= +10%", ">= -10%"}), (high, {"> +10%", ">= -10%"}), (low, {"<= +10%", "< -10%"})):
+        found = compare(now, same)
+        for source in ("<= +10%", "> +10%", ">= -10%", "< -10%"):
+            assert parse_condition(source, "samples").holds_of(found) is (source in holding), (now[0], source)

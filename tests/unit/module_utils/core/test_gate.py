@@ -65,6 +65,17 @@ def test_a_pass_rate_speaks_for_its_checks(bad: int, decision: str) -> None:
     assert decide({"h": host(*verdicts)}, ["h"], read_policy(RATE)).decision == decision
 
 
+def test_the_bounds_stand_beside_the_ratio() -> None:
+    """Of the worst host; where two are as bad, of the one that was asked less. All passed: the lower bound is n/(n + 1.96²)."""
+    of = [one(str(number), tags=("regression",)) for number in range(20)]
+    policy = read_policy(RATE)
+    assert decide({"h": host(*of)}, ["h"], policy).criteria[0]["detail"] == (
+        "20 of 20 good; 100 %, 95 % needed, bounds 83.89 % to 100 % (95 %, Wilson)"
+    )
+    both = decide({"h": host(*of), "i": host(*of[:2])}, ["h", "i"], policy).criteria[0]["detail"]
+    assert both == "22 of 22 good; on the worst host 100 %, 95 % needed, bounds 34.24 % to 100 % (95 %, Wilson)"
+
+
 def test_a_pass_rate_that_only_matters_a_little_does_not_excuse_a_required_check() -> None:
     policy = {"criteria": [{**RATE["criteria"][0], "required": False}]}
     verdicts = [one(str(n), "fail" if n < 1 else "pass", tags=("regression",)) for n in range(20)]

@@ -11,12 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.golive.cutover.plugins.module_utils.core.percentiles import (
-    TooFew,
-    needed,
-    percentile,
-    percentiles,
-)
+from ansible_collections.golive.cutover.plugins.module_utils.core.percentiles import needed, percentile, percentiles
+from ansible_collections.golive.cutover.plugins.module_utils.core.statistics import TooFew
 
 SAMPLES = st.lists(st.floats(min_value=0, max_value=1e6), min_size=100, max_size=300)
 PERCENTS = st.integers(1, 99)
@@ -31,7 +27,7 @@ def test_the_textbook_example(percent: int, expected: float) -> None:
 def test_a_percentile_needs_a_sample_above_its_rank(percent: int, need: int) -> None:
     assert needed(percent) == need
     assert percentile(range(need), percent) == need - 2
-    with pytest.raises(TooFew, match=f"{need - 1} samples? (is|are) too few for p{percent}, which needs {need}"):
+    with pytest.raises(TooFew, match=f"{need - 1} samples? (is|are) too few to say: p{percent} needs {need}"):
         percentile(range(need - 1), percent)
 
 
@@ -86,4 +82,4 @@ def test_several_at_once_and_why_there_are_none_of_the_others() -> None:
     known, unknown = percentiles([0.1] * 98 + [math.inf] * 2, [50, 95, 99], "2 of 100 failed")
     assert known == {"p50": 0.1, "p95": 0.1}
     assert unknown == {"p99": "2 of 100 failed"}
-    assert percentiles([0.1, 0.2], [50, 95], "-") == ({"p50": 0.1}, {"p95": "2 samples are too few for p95, which needs 20"})
+    assert percentiles([0.1, 0.2], [50, 95], "-") == ({"p50": 0.1}, {"p95": "2 samples are too few to say: p95 needs 20"})

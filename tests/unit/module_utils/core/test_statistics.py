@@ -38,6 +38,8 @@ def test_lower_bounds_that_are_well_known(passed: int, total: int, low: float) -
     rate = pass_rate(passed, total)
     assert round(rate.bounds.low, 3) == low
     assert (rate.ratio, rate.bounds.high) == (1.0, 1.0)
+    assert rate.record() == {"passed": passed, "total": total, "ratio": 1.0, "low": rate.bounds.low, "high": 1.0}
+    assert rate.within() == f"{rate.bounds.low * 100:.4g} % to 100 % (95 %, Wilson)"
 
 
 @settings(deadline=None)

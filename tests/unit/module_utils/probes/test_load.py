@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.golive.cutover.plugins.module_utils.core import percentiles
 from ansible_collections.golive.cutover.plugins.module_utils.probes import _load
-from ansible_collections.golive.cutover.plugins.module_utils.probes._load import Answer, BadAnswer, Latencies
+from ansible_collections.golive.cutover.plugins.module_utils.probes._load import Answer, BadAnswer, Tally
 
 WHOLE = {
     "length": b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
@@ -113,7 +113,7 @@ def test_chunks_of_any_size_in_pieces_of_any_size(chunks: list[bytes], sizes: li
 
 def test_latencies_are_never_more_than_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_load, "MOST_SAMPLES", 2000)
-    latencies = Latencies()
+    latencies = Tally().latencies
     source = random.Random(7)
     for _number in range(100_000):
         latencies.add(math.inf if source.random() < 0.01 else source.random())
