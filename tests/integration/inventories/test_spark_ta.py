@@ -18,11 +18,9 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.golive.cutover.plugins.module_utils.core.checks import read_checks
-from ansible_collections.golive.cutover.plugins.module_utils.core.runner import run_checks
-from ansible_collections.golive.cutover.plugins.module_utils.probes.registry import PROBES
 from tests.conftest import RedisServer, wait_until
 from tests.integration.demo.conftest import Receiver, Spark, receiver, spark
+from tests.integration.inventories.asking import ill, unfound
 from tests.integration.inventories.tampering import (
     Fault,
     Tampered,
@@ -209,25 +207,11 @@ class Platform:
         checks["RES-1"]["metrics"].update(over="2s", every="500ms")
         return {id: one for id, one in checks.items() if not {"window", "log", "env_file", "file"} & set(one)}
 
-    def ask(self, *ids: str, text: str = "") -> dict[str, dict[str, Any]]:
-        checks = [{**one, "retry": None} for id, one in self.checks(text).items() if id in ids]
-        found = {one["id"]: one for one in run_checks(read_checks(checks, PROBES), PROBES, concurrency=12)}
-        assert set(found) == set(ids)
-        return found
-
     def unfound(self, found: Mapping[str, str], text: str = "") -> dict[str, str]:
-        """Which of these does not fail, or for another reason than this."""
-        verdicts = self.ask(*found, text=text)
-        return {id: f"{one['status']}: {one['reason']}" for id, one in verdicts.items() if not _says(one, found[id])}
+        return unfound(self.checks(text), found)
 
     def ill(self, *ids: str, text: str = "") -> dict[str, str]:
-        verdicts = self.ask(*ids, text=text)
-        return {id: one["reason"] for id, one in verdicts.items() if one["status"] not in ("pass", "warn")}
-
-
-def _says(verdict: dict[str, Any], words: str) -> bool:
-    """Where there is no level above a warning, that is how it fails."""
-    return verdict["status"] == ("warn" if words.startswith("warning") else "fail") and words in verdict["reason"]
+        return ill(self.checks(text), ids)
 
 
 def redis_that_loads(connection: socket.socket, _server: Server) -> None:
@@ -273,13 +257,13 @@ def test_what_is_wrong_is_found_by_the_check_that_is_about_it(
     wait_until(lambda: platform.ill("LEADER-1", "LEADER-2") == {}, what="a leader")
     assert platform.ill(*asked) == {}
 
-    unfound = []
+    missed = []
     for wrong in WRONG:
         with contextlib.ExitStack() as stack:
             for part in wrong.parts:
                 stack.enter_context(platform.parts[part].wrong(wrong.fault))
-            unfound += [f"{wrong.fault.where}: {id} {why}" for id, why in platform.unfound(wrong.found).items()]
-    assert not unfound, "\n".join(unfound)
+            missed += [f"{wrong.fault.where}: {id} {why}" for id, why in platform.unfound(wrong.found).items()]
+    assert not missed, "\n".join(missed)
 
     # Redis: another, none, slow, and full of one large argument that a client has only announced.
     port = str(platform.spark.redis.port)
