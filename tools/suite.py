@@ -266,7 +266,7 @@ def stage_newest() -> Tally:
 ONLY_NEWEST = (
     *(f"tests/integration/{part}" for part in (
         "demo", "probes", "store", "deploy", "rollback", "redis_aof", "nginx_streaming", "env_file", "toolbox",
-        "hypercare", "monitoring", "notify", "remediate",
+        "hypercare", "inventories", "monitoring", "notify", "remediate",
     )),
     *(f"tests/e2e/test_{part}.py" for part in (
         "again", "byhand", "faults", "killed", "notify", "operators", "remediate", "secrets", "spark_ta", "watch",

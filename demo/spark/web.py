@@ -8,6 +8,7 @@ import asyncio
 import hmac
 import json
 import logging
+import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import asdict
@@ -273,7 +274,8 @@ class Web(Service):
         shown = request.headers.get("authorization", "").encode()
         if not hmac.compare_digest(shown, f"Bearer {self.settings.api_token}".encode()):
             raise Refused(401, "a token is needed")
-        key = f"spark:canary:{self.settings.instance}"
+        # Of each request its own: a sampler may ask in the same moment as a cutover.
+        key = f"spark:canary:{self.settings.instance}:{secrets.token_hex(4)}"
         taken, good = [], 0
         for number in range(CANARY_EVENTS):
             began = time.perf_counter()

@@ -21,6 +21,9 @@ FAULTS: list[tuple[str, set[str]]] = [
     ("1.1.0-two-leaders", {"LEADER-1"}),
     ("1.1.0-no-leader", {"LEADER-1", "LEADER-2"}),
 ]
+#: What finds an error in a script.
+IN_A_BROWSER = {"UI-5", "UI-6"}
+MADE_TO_FAIL = {"spark_ta": IN_A_BROWSER.union(*(found_by for _release, found_by in FAULTS))}
 
 
 def refused_and_rolled_back(stage: Stage, release: str, **variables: Any) -> dict[str, Any]:
@@ -89,8 +92,8 @@ def test_an_error_in_a_script_is_found_in_a_browser_alone(live: Stage) -> None:
     few = quick_with([one for one in [*CHECKS, *PAGES] if "ui" in one["tags"]], "smoke", "ui")
     decision = refused_and_rolled_back(live, "1.1.0-js-error", **few)
     verdicts = {one["id"]: one for one in decision["verdicts"]}
-    assert {name for name, one in verdicts.items() if one["status"] not in ("pass", "warn")} == {"UI-5", "UI-6"}
-    for name in ("UI-5", "UI-6"):
+    assert {name for name, one in verdicts.items() if one["status"] not in ("pass", "warn")} == IN_A_BROWSER
+    for name in IN_A_BROWSER:
         assert verdicts[name]["measures"]["js_errors"]["value"] >= 1
         assert "js_errors is" in verdicts[name]["reason"]
         picture = verdicts[name]["artefacts"][0]["file"]

@@ -1,6 +1,7 @@
 # Copyright (c) the golive.cutover contributors
 # SPDX-License-Identifier: BSD-2-Clause
-"""What stands in a log since a time: how often patterns match, the longest silence between two matches, the age of the newest.
+"""What stands in a log since a time: how often patterns match, in all and at the most within a stretch of it, the longest
+silence between two matches, the age of the newest.
 
 Logs are files (through rotation), the journal of systemd, or what containers write. That a pattern does not match says something
 only when there are lines, and when they reach back as far as was asked; otherwise it is missing, with the reason.
@@ -34,7 +35,9 @@ _BEAT = 500
 """Lines between two looks at the clock."""
 _DISORDER = 60.0
 """Seconds by which neighbouring lines may be out of order before their times are not believed."""
-_FAMILIES: Mapping[str, str] = {"count": "count", "sources": "count", "gap": "time", "age": "time"}
+_FAMILIES: Mapping[str, str] = {"count": "count", "sources": "count", "peak": "count", "gap": "time", "age": "time"}
+_TIMED = ("peak", "gap", "age")
+"""Those that need to know when each line was written."""
 
 
 def _absolute(value: Any) -> str:
@@ -173,6 +176,10 @@ class LogProbe(Probe):
         ),
         "where": Option(_where, "regular expression whose one group is the time; else the line begins with it"),
         "zone": Option(opt.choice("utc", "local"), "zone of times without one", default="utc"),
+        "over": Option(opt.duration, "length of the stretch of time within which the most matches are a peak"),
+        "since_created": Option(
+            opt.flag, "a container that was created in that time is judged from then on, else it does not reach back", default=False
+        ),
         "quiet": Option(
             opt.flag, "a log without a line in that time counts as silent, where it is known to reach back", default=False
         ),
@@ -193,6 +200,12 @@ class LogProbe(Probe):
             found.append(Problem("tail", "goes with file"))
         if options["tail"] == 0:
             found.append(Problem("tail", "must be more than nothing"))
+        if options["over"] is not None and options["over"] <= 0:
+            found.append(Problem("over", "must be more than nothing"))
+        if options["over"] is not None and options["tail"] is not None:
+            found.append(Problem("over", "goes with since"))
+        if options["since_created"] and kinds != ["container"]:
+            found.append(Problem("since_created", "goes with container"))
         if "file" not in kinds:
             found += [
                 Problem(key, "goes with file")
@@ -202,7 +215,8 @@ class LogProbe(Probe):
         return found
 
     def measures_for(self, options: Mapping[str, Any]) -> Mapping[str, str]:
-        families = [name for name in _FAMILIES if options["tail"] is None or name in ("count", "sources")]
+        left_out = _TIMED if options["tail"] is not None else ("peak",) if options["over"] is None else ()
+        families = [name for name in _FAMILIES if name not in left_out]
         return {**{f"{name}.{one}": _FAMILIES[name] for one in options["patterns"] for name in families}, "lines": "count"}
 
     def look(self, options: Mapping[str, Any], context: Context) -> Observation:
@@ -236,7 +250,7 @@ class LogProbe(Probe):
             seen.proof["notes"] = notes
         seen.measures["lines"] = seen.proof["lines"]
         first = min((one.covered for one in sources if one.covered is not None), default=begin)
-        _judge(seen, matches, max(begin, first), now, why or _uncovered(options, sources, begin, now))
+        _judge(seen, matches, max(begin, first), now, why or _uncovered(options, sources, begin, now), options["over"])
         return seen
 
 
@@ -294,10 +308,13 @@ def _match(patterns: Mapping[str, re.Pattern[str]], line: Line, source: str, mat
                 one.times.append(line.at)
 
 
-def _judge(seen: Observation, matches: Mapping[str, Matches], begin: float, now: float, why: Optional[str]) -> None:
+def _judge(
+    seen: Observation, matches: Mapping[str, Matches], begin: float, now: float, why: Optional[str], over: Optional[float]
+) -> None:
+    timed = [family for family in _TIMED if family != "peak" or over is not None]
     for name, one in matches.items():
         if why is not None:
-            for family in _FAMILIES:
+            for family in ("count", "sources", *timed):
                 seen.missing[f"{family}.{name}"] = why
             if one.count:
                 seen.proof.setdefault("matches_so_far", {})[name] = one.count
@@ -306,16 +323,30 @@ def _judge(seen: Observation, matches: Mapping[str, Matches], begin: float, now:
         seen.measures[f"sources.{name}"] = len(one.sources)
         if not one.count:
             seen.missing[f"gap.{name}"] = seen.missing[f"age.{name}"] = "no line matches"
+            if over is not None:
+                seen.measures[f"peak.{name}"] = 0
             continue
         newest = max(one.times)
         if len(one.times) > MOST_MATCHES:
-            seen.missing[f"gap.{name}"] = seen.missing[f"age.{name}"] = f"more than {MOST_MATCHES} lines match"
+            seen.missing.update({f"{family}.{name}": f"more than {MOST_MATCHES} lines match" for family in timed})
         elif newest > now + 1.0:
-            seen.missing[f"gap.{name}"] = seen.missing[f"age.{name}"] = f"a match is from {newest - now:.0f} s in the future"
+            seen.missing.update({f"{family}.{name}": f"a match is from {newest - now:.0f} s in the future" for family in timed})
         else:
             times = sorted([min(begin, now), *one.times, now])
             seen.measures[f"gap.{name}"] = max(later - earlier for earlier, later in zip(times, times[1:]))
             seen.measures[f"age.{name}"] = max(now - newest, 0.0)
+            if over is not None:
+                seen.measures[f"peak.{name}"] = _peak(sorted(one.times), over)
+
+
+def _peak(times: Sequence[float], over: float) -> int:
+    """The most of these times, which are sorted, that lie within any ``over`` seconds."""
+    most = first = 0
+    for last, at in enumerate(times):
+        while at - times[first] > over:
+            first += 1
+        most = max(most, last - first + 1)
+    return most
 
 
 # -- files -------------------------------------------------------------------------------------------------------------
@@ -505,10 +536,12 @@ def _of_containers(
     found, absent = _docker.containers(options["container"], client, context)
     if absent:
         raise ProbeError(absent[0])
-    return [_of_container(one, client, begin, limit, context) for one in found]
+    return [_of_container(one, options, client, begin, limit, context) for one in found]
 
 
-def _of_container(raw: Mapping[str, Any], client: Any, begin: float, limit: _log_files.Limit, context: Context) -> Source:
+def _of_container(
+    raw: Mapping[str, Any], options: Mapping[str, Any], client: Any, begin: float, limit: _log_files.Limit, context: Context
+) -> Source:
     source = Source(_docker.shown_name(raw), lambda: iter(()))
 
     def read() -> Iterator[Line]:
@@ -525,8 +558,12 @@ def _of_container(raw: Mapping[str, Any], client: Any, begin: float, limit: _log
         elif created is None:
             source.note = "the engine does not tell when it was created, and nothing older is left"
         else:
-            source.covered, source.whole = max(begin, created), True
-            source.note = "was created within that time" if created > begin else ""
+            source.covered = max(begin, created)
+            source.whole = created <= begin or options["since_created"]
+            if created > begin:
+                # Another may have been there before it under the same name, and took its log along.
+                judged = "is judged from then on" if source.whole else "has no older line"
+                source.note = f"was created within that time, and {judged}"
         rest = b""
         for piece in client.logs(raw["Id"], timestamps=True, stream=True, follow=False, since=begin):
             limit.take(len(piece))

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -290,6 +291,14 @@ def test_the_canary_is_for_who_has_the_token(spark: Spark, canary: str) -> None:
     assert (answer.status_code, found["status"], found["events"], found["release"]) == (200, "PASS", 5, "1.0.0")
     assert 0 < found["latency_ms"]["p50"] <= found["latency_ms"]["max"] < 5000
     assert canary not in answer.text + web.output()
+
+
+def test_canaries_at_the_same_time_leave_each_other_alone(spark: Spark, canary: str) -> None:
+    """As that of a sampler and that of a cutover."""
+    web = spark.start("web", SPARK_API_TOKEN=canary)
+    with ThreadPoolExecutor(8) as pool:
+        asked = [pool.submit(web.get, "/api/canary", headers={"Authorization": f"Bearer {canary}"}) for _number in range(32)]
+    assert {one.result().json()["status"] for one in asked} == {"PASS"}
 
 
 def test_websocket_of_an_unknown_symbol_is_refused(web: App) -> None:

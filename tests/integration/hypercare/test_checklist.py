@@ -177,13 +177,15 @@ def test_every_check_of_the_watch_is_in_the_table_of_its_inventory(whole: dict[s
     assert {id for one in wanted for id in one.checks} <= last
 
 
+OF_THE_PLATFORM = ("GRAF-1", "GRAF-2", "GRAF-3")
+MADE_TO_FAIL = {"spark_ta": set(OF_THE_PLATFORM)}
 SHOWN = ("alerts_active", "streams_connected", "leader_elected_total", "notifications_sent_total")
 
 
 def test_what_watches_the_platform_is_asked_where_it_is_named(
     whole: dict[str, Any], prometheus: Callable[..., Prometheus], tmp_path: Path
 ) -> None:
-    assert [one["id"] for one in whole["hypercare_checklist"] if "T+0" in one["tags"]][-3:] == ["GRAF-1", "GRAF-2", "GRAF-3"]
+    assert [one["id"] for one in whole["hypercare_checklist"] if "T+0" in one["tags"]][-3:] == [*OF_THE_PLATFORM]
     rules = tmp_path / "rules.yml"
     rule = {"record": "golive:measure", "expr": "sum(alerts_active)"}
     rules.write_text(json.dumps({"groups": [{"name": "golive:spark_ta", "rules": [rule]}]}), encoding="utf-8")
@@ -201,10 +203,10 @@ def test_what_watches_the_platform_is_asked_where_it_is_named(
             return {one["id"]: one["status"] for one in found}
 
         grafana.dashboards["spark-ta-module"] = {"refresh": "10s", "time": {"from": "now-1h"}, "panels": [{}]}
-        well = {"GRAF-1": "pass", "GRAF-2": "pass", "GRAF-3": "pass"}
+        well = dict.fromkeys(OF_THE_PLATFORM, "pass")
         wait_until(lambda: statuses() == well, 60, "the first scrape and the first evaluation")
         # One executor is not scraped, the alerts are those of another environment, and nobody has imported the dashboard.
         server.page.text = page.replace('alerts_active{executor="2"} 1\n', "")
         del grafana.dashboards["spark-ta-module"]
-        bad = {"GRAF-1": "fail", "GRAF-2": "fail", "GRAF-3": "fail"}
+        bad = dict.fromkeys(OF_THE_PLATFORM, "fail")
         wait_until(lambda: statuses("other") == bad, 60, "a scrape without it")

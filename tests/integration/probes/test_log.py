@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import bz2
+import contextlib
 import datetime
 import gzip
 import os
@@ -20,7 +21,7 @@ import pytest
 from ansible_collections.golive.cutover.plugins.module_utils.core.checks import read_checks
 from ansible_collections.golive.cutover.plugins.module_utils.core.errors import ProbeError
 from ansible_collections.golive.cutover.plugins.module_utils.core.runner import run_checks
-from ansible_collections.golive.cutover.plugins.module_utils.probes import _log_files
+from ansible_collections.golive.cutover.plugins.module_utils.probes import _docker, _log_files
 from ansible_collections.golive.cutover.plugins.module_utils.probes.base import Observation
 from ansible_collections.golive.cutover.plugins.module_utils.probes.log import LogProbe
 from ansible_collections.golive.cutover.plugins.module_utils.probes.registry import PROBES
@@ -78,6 +79,20 @@ def test_matches_since_a_time(log: Path) -> None:
     assert seen.proof["lines"] == 4 and seen.proof["window"] == 600
     later = ask(log, since=stamp(350, "%Y-%m-%dT%H:%M:%SZ"))
     assert later.measures["count.beat"] == 2
+
+
+def test_the_most_matches_within_a_stretch(log: Path) -> None:
+    """Twenty errors in four minutes are a spike, and thirty over an hour are none."""
+    steady = [(3600 - 120 * n, "ERROR") for n in range(1, 30)]
+    log.write_text(lines((3700, "start"), *steady))
+    asked: dict[str, Any] = {"since": "1h", "over": "5m", "patterns": {"error": "ERROR", "fatal": "FATAL"}}
+    assert ask(log, **asked).measures["peak.error"] == 3  # at 0, 2 and 4 minutes
+    log.write_text(lines((3700, "start"), *sorted([*steady, *((1800 - 12 * n, "ERROR") for n in range(20))], reverse=True)))
+    seen = ask(log, **asked)
+    assert seen.measures["count.error"] == 49 and seen.measures["peak.error"] in (22, 23)
+    assert seen.measures["peak.fatal"] == 0
+    log.write_text(lines((60, "ERROR")))
+    assert "nothing older is left" in ask(log, **asked).missing["peak.error"]
 
 
 def test_a_heartbeat_that_stopped_has_a_gap_until_now(log: Path) -> None:
@@ -550,11 +565,12 @@ def test_logs_of_containers(written: Any) -> None:
     two = written("2", "import time; print('follows', flush=True); time.sleep(600)")
     time.sleep(2.5)
     patterns = {"elected": "became leader", "beat": "heartbeat", "error": "ERROR"}
-    single = look(PROBE, container={"name": one, "docker_host": written.host}, since="10m", patterns=patterns)
+    new: dict[str, Any] = {"since": "10m", "since_created": True, "patterns": patterns}
+    single = look(PROBE, container={"name": one, "docker_host": written.host}, **new)
     m = single.measures
     assert (m["count.elected"], m["count.beat"], m["count.error"], m["lines"]) == (1, 6, 0, 7)
     assert float(m["gap.beat"]) >= 0.2 and float(m["age.beat"]) < 30
-    both = look(PROBE, container={"project": written.project, "docker_host": written.host}, since="10m", patterns=patterns)
+    both = look(PROBE, container={"project": written.project, "docker_host": written.host}, **new)
     assert (both.measures["count.elected"], both.measures["sources.elected"]) == (1, 1)
     assert both.proof["lines_of"] == {one: 7, two: 1}
     late = look(PROBE, container={"name": two, "docker_host": written.host}, since="500ms", patterns=patterns)
@@ -573,14 +589,38 @@ def test_what_the_log_of_a_container_proves(written: Any) -> None:
     kept, dropped = written("kept", program), written("dropped", program, "--log-driver", "local")
     time.sleep(1.5)
     patterns = {"error": "ERROR"}
-    seen = look(PROBE, container={"name": kept, "docker_host": written.host}, since="1h", patterns=patterns)
+    whole: dict[str, Any] = {"since": "1h", "since_created": True, "patterns": patterns}
+    seen = look(PROBE, container={"name": kept, "docker_host": written.host}, **whole)
     assert seen.measures["count.error"] == 0
     assert 0 < seen.proof["window"] < 60
-    seen = look(PROBE, container={"name": dropped, "docker_host": written.host}, since="1h", patterns=patterns)
+    seen = look(PROBE, container={"name": dropped, "docker_host": written.host}, **whole)
     assert "the driver local may drop" in seen.missing["count.error"]
     assert seen.proof["window"] == 0
     seen = look(PROBE, container={"name": dropped, "docker_host": written.host}, since="1s", patterns=patterns, quiet=True)
     assert (seen.measures["count.error"], seen.proof["window"]) == (0, 1)
+
+
+@pytest.mark.parametrize("since_created", [False, True])
+def test_a_container_that_was_created_in_that_time(since_created: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the one before it wrote went with it. A stand-in for an engine, whose container is made anew without waiting."""
+    anew = {"Id": "1", "Name": "/executor-1", "Created": stamp(30), "HostConfig": {"LogConfig": {"Type": "json-file"}}}
+
+    class EngineStandIn:
+        def logs(self, _id: str, stream: bool = False, **_asked: Any) -> Any:
+            return iter([lines((20, "heartbeat"), (5, "heartbeat")).encode()]) if stream else b""
+
+    monkeypatch.setattr(_docker, "engine", lambda *_given: contextlib.nullcontext(EngineStandIn()))
+    monkeypatch.setattr(_docker, "containers", lambda *_given: ([anew], []))
+    asked: dict[str, Any] = {"since": "10m", "patterns": {"beat": "heartbeat"}, "over": "1m"}
+    seen = look(PROBE, container={"name": "executor-1"}, since_created=since_created, **asked)
+    if since_created:
+        assert (seen.measures["count.beat"], seen.measures["peak.beat"]) == (2, 2)
+        assert float(seen.measures["gap.beat"]) < 20 and 25 < seen.proof["window"] < 35
+        assert seen.proof["notes"] == ["executor-1: was created within that time, and is judged from then on"]
+    else:
+        why = "executor-1 does not reach back 600 s: was created within that time, and has no older line"
+        assert {*seen.missing.values()} == {why} and seen.proof["matches_so_far"] == {"beat": 2}
+        assert set(seen.measures) == {"lines"}
 
 
 @pytest.mark.docker
@@ -615,6 +655,9 @@ def test_the_log_of_a_container_that_is_cut(written: Any) -> None:
         ({"journal": {}, "since": "1m", "patterns": {"a": "x"}}, "expected unit or identifier"),
         ({"journal": {"unit": "--rotate"}, "since": "1m", "patterns": {"a": "x"}}, "is not a name"),
         ({"journal": {"unit": "u"}, "tail": "1MB", "patterns": {"a": "x"}}, "goes with file"),
+        ({"file": "/x", "since": "1m", "patterns": {"a": "x"}, "since_created": True}, "goes with container"),
+        ({"file": "/x", "since": "1m", "patterns": {"a": "x"}, "over": "0s"}, "more than nothing"),
+        ({"file": "/x", "tail": "1MB", "patterns": {"a": "x"}, "over": "5m"}, "goes with since"),
         ({"container": {"project": "p", "name": "n"}, "since": "1m", "patterns": {"a": "x"}}, "goes without name"),
     ],
 )

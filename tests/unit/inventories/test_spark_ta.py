@@ -80,6 +80,23 @@ def test_what_does_something_to_the_running_system_can_be_left_out() -> None:
         assert not any({"click", "fill", "press"} & set(step) for step in steps), one["id"]
 
 
+def test_in_check_mode_nothing_is_done_to_the_running_system() -> None:
+    rehearsed = by_id(rendered("spark_ta", "hypercare_checklist", ansible_check_mode=True)["hypercare_checklist"])
+    assert not {"HC-11", "HC-14", "UI-6"} & rehearsed.keys() and {"HC-13", "UI-5"} <= rehearsed.keys()
+
+
+def test_the_logs_of_hours_are_those_of_one_container() -> None:
+    """What was before a container that was made anew is gone: what is asked of minutes begins with it, what is asked of hours
+    does not."""
+    found = rendered("spark_ta", "hypercare_checklist", "cutover_checks")
+    checks = by_id(found["hypercare_checklist"], found["cutover_checks"])
+    logs = {id: one["log"] for id, one in checks.items() if "log" in one}
+    assert {id for id, one in logs.items() if one.get("since_created")} == {"LOG-1", "HC-25", "RB-3"}
+    assert {one["since"] for one in logs.values() if one.get("since_created")} == {"2m", "3s"}
+    assert {"HC-06", "HC-35", "HC-43"} <= logs.keys()
+    read_checks([one for one in found["hypercare_checklist"] if "log" in one], PROBES)
+
+
 # -- what Prometheus and Grafana show ----------------------------------------------------------------------------------
 
 
