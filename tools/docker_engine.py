@@ -31,7 +31,7 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
@@ -44,7 +44,8 @@ KEY = hashlib.sha256(str(debs.ROOT).encode()).hexdigest()[:8]
 RUN = Path("/run") / f"golive-cutover-{KEY}"
 #: The default bridge. Docker's own name for it belongs to the machine's engine.
 BRIDGE = f"golive{KEY}"
-BRIDGE_ADDRESS = f"10.231.{128 + int(KEY, 16) % 127}.1"
+ADDRESSES = tuple(f"10.231.{128 + (int(KEY, 16) + number) % 127}.1" for number in range(127))
+"""Addresses for it: the first that no other device has, as two clones may come to the same one."""
 SOCKET = RUN / "docker.sock"
 PIDFILE = RUN / "docker.pid"
 LOG = HOME / "dockerd.log"
@@ -108,6 +109,8 @@ def start() -> None:
         RUN.mkdir(mode=0o700, exist_ok=True)
         command = [str(debs.CACHE / "bin/dockerd"), "--host", f"unix://{SOCKET}", "--pidfile", str(PIDFILE)]
         command += ["--data-root", str(HOME / "data"), "--exec-root", str(RUN / "exec")]
+        # What the engine remembers of its networks is an address of the bridge that may be another clone's by now.
+        (HOME / "data/network/files/local-kv.db").unlink(missing_ok=True)
         add_bridge()
         command += ["--bridge", BRIDGE, "--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false"]
         command += ["--default-address-pool", "base=10.231.0.0/17,size=24", "--shutdown-timeout", "5"]
@@ -127,7 +130,8 @@ def start() -> None:
 
 
 # Requests of the kernel for network devices (linux/sockios.h); the ip command may not be on the machine.
-SIOCSIFFLAGS, SIOCSIFADDR, SIOCSIFNETMASK, SIOCBRADDBR, SIOCBRDELBR = 0x8914, 0x8916, 0x891C, 0x89A0, 0x89A1
+SIOCSIFFLAGS, SIOCGIFADDR, SIOCSIFADDR, SIOCSIFNETMASK = 0x8914, 0x8915, 0x8916, 0x891C
+SIOCBRADDBR, SIOCBRDELBR = 0x89A0, 0x89A1
 IFF_UP = 1
 
 
@@ -145,11 +149,31 @@ def _address(text: str) -> bytes:
     return struct.pack("=HH4s", socket.AF_INET, 0, socket.inet_aton(text))
 
 
+def known_addresses() -> set[str]:
+    """Return the IPv4 address of every network device, whether anything is connected to it or not."""
+    found = set()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        for _index, name in socket.if_nameindex():
+            with contextlib.suppress(OSError):
+                answer = fcntl.ioctl(control, SIOCGIFADDR, _device(name, b""))
+                found.add(socket.inet_ntoa(answer[20:24]))
+    return found
+
+
+def free_address(taken: Collection[str]) -> str:
+    """Return an address for the default bridge that is not taken."""
+    for address in ADDRESSES:
+        if address not in taken:
+            return address
+    raise EngineError("every address for the bridge is taken: `docker_engine.py stop` in other clones frees theirs")
+
+
 def add_bridge() -> None:
     """Make the default bridge, with an address and up."""
+    address = free_address(known_addresses())
     with contextlib.suppress(FileExistsError):
         _request(SIOCBRADDBR, BRIDGE.encode().ljust(16, b"\0"))
-    _request(SIOCSIFADDR, _device(BRIDGE, _address(BRIDGE_ADDRESS)))
+    _request(SIOCSIFADDR, _device(BRIDGE, _address(address)))
     _request(SIOCSIFNETMASK, _device(BRIDGE, _address("255.255.255.0")))
     _request(SIOCSIFFLAGS, _device(BRIDGE, struct.pack("=H", IFF_UP)))
 
