@@ -64,7 +64,7 @@ _value:
   description:
     - C(files), each output with its text.
     - C(groups), the names of the rule groups in C(files.rules).
-    - C(rules), the C(group), C(name) and C(expr) of each rule there.
+    - C(rules), the C(group), C(name), C(expr) and C(labels) of each rule there, and C(for) of an alert.
     - C(watched), the checks and measures that have rules.
     - C(untranslated), a list of C(check), C(measure), C(condition) and C(reason).
     - C(dashboard_uid), the uid of the dashboard.

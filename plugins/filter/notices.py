@@ -24,21 +24,23 @@ def notice(run: Mapping[str, Any], event: str, record: Mapping[str, Any] | None 
 
 
 def notices(
-    run: Mapping[str, Any], events: Sequence[Mapping[str, Any]], put_off: Sequence[Mapping[str, Any]] = ()
+    run: Mapping[str, Any], events: Sequence[Mapping[str, Any]], put_off: Sequence[Mapping[str, Any]] = (), records: int = 0
 ) -> list[dict[str, Any]]:
     from ansible_collections.golive.cutover.plugins.module_utils.core import notices as core
     from ansible_collections.golive.cutover.plugins.module_utils.core.errors import CutoverError
 
     try:
-        return core.notices(run, events, put_off)
+        return core.notices(run, events, put_off, int(records))
     except CutoverError as error:
         raise AnsibleFilterError(str(error)) from error
 
 
-def untold(messages: Sequence[Mapping[str, Any]], results: Sequence[Mapping[str, Any]] | None) -> list[dict[str, Any]]:
+def untold(
+    messages: Sequence[Mapping[str, Any]], results: Sequence[Mapping[str, Any]] | None, channels: Sequence[str]
+) -> list[dict[str, Any]]:
     from ansible_collections.golive.cutover.plugins.module_utils.core import notices as core
 
-    return core.untold(messages, results)
+    return core.untold(messages, results, channels)
 
 
 def told_since(results: Sequence[Mapping[str, Any]], fresh: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

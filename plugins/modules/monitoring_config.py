@@ -77,6 +77,13 @@ options:
         description: Its expression. It may be written otherwise than Prometheus prints it.
         type: str
         required: true
+      labels:
+        description: The labels that it adds, all of them. Without it they are not compared.
+        type: dict
+      for:
+        description: The time for which its condition must hold before it fires, as in the rule file, such as V(5m). V(0s) for an
+          alert that has none. Without it that is not compared.
+        type: str
   url:
     description: Address of the running server, with its path prefix where it has one. Required unless O(reload=none).
     type: str
@@ -167,7 +174,7 @@ from ansible.module_utils.urls import open_url
 from ansible_collections.golive.cutover.plugins.module_utils._files import FileState, read_file, read_owner, same_file
 from ansible_collections.golive.cutover.plugins.module_utils.ansible_glue import run_module
 from ansible_collections.golive.cutover.plugins.module_utils.core.errors import InputError, Problem
-from ansible_collections.golive.cutover.plugins.module_utils.monitoring.loaded import Rule
+from ansible_collections.golive.cutover.plugins.module_utils.monitoring.loaded import Rule, seconds
 from ansible_collections.golive.cutover.plugins.module_utils.monitoring.placing import TOOLS, Placing, Refused, Server
 
 if TYPE_CHECKING:
@@ -195,6 +202,14 @@ def _wanted(params: dict[str, Any], lenient: bool) -> FileState | None:
     if params["state"] == "absent":
         return None
     return FileState(params["content"].encode("utf-8"), int(params["mode"], 8), uid, gid)
+
+
+def _rule(one: dict[str, Any]) -> Rule:
+    labels = None if one["labels"] is None else {str(name): str(value) for name, value in one["labels"].items()}
+    try:
+        return Rule(one["name"], one["expr"], labels, None if one["for"] is None else seconds(one["for"]))
+    except ValueError as error:
+        raise InputError([Problem(f"rules[{one['name']}].for", str(error))]) from None
 
 
 def _fetch(params: dict[str, Any]) -> Callable[[str, str], tuple[int, str]]:
@@ -257,7 +272,7 @@ def monitoring_config(module: AnsibleModule) -> dict[str, Any]:
     groups = params["groups"] if wanted is not None else []
     rules: dict[str, list[Rule]] = {}
     for one in params["rules"] if wanted is not None else []:
-        rules.setdefault(one["group"], []).append(Rule(one["name"], one["expr"]))
+        rules.setdefault(one["group"], []).append(_rule(one))
     placing = Placing(server, time.monotonic, time.sleep, float(params["timeout"]), groups, rules)
     there = read_file(params["path"])
     if module.check_mode:
@@ -291,7 +306,11 @@ def main() -> None:
                 "type": "list",
                 "elements": "dict",
                 "default": [],
-                "options": {name: {"type": "str", "required": True} for name in ("group", "name", "expr")},
+                "options": {
+                    **{name: {"type": "str", "required": True} for name in ("group", "name", "expr")},
+                    "labels": {"type": "dict"},
+                    "for": {"type": "str"},
+                },
             },
             "url": {"type": "str"},
             "reload": {"type": "str", "choices": ["http", "signal", "none"], "default": "http"},

@@ -92,6 +92,10 @@ options:
     type: list
     elements: dict
     suboptions:
+      id:
+        description: What the records of the message are known by. It is returned as it is, and must hold nothing secret.
+        type: str
+        default: ''
       run:
         description: As O(run), which is the default.
         type: str
@@ -203,6 +207,12 @@ results:
   type: list
   elements: dict
   contains:
+    id:
+      description: The O(messages[].id) of the message.
+      type: str
+    place:
+      description: The place of the channel in O(channels), from 0.
+      type: int
     channel:
       description: The name of the channel.
       type: str
@@ -292,7 +302,8 @@ def _items(params: dict[str, Any], clean: Callable[[Any], Any]) -> list[telling.
         content = {name: clean(one[name]) for name in ("subject", "text", "data")}
         same = clean(one["identity"]) or {name: content[name] for name in ("subject", "text")}
         told = Told(run, one["event"], one["topic"], telling.fingerprint(same))
-        found.append(telling.Item(Message(one["event"], params["environment"], run, key="", **content), told, one.get("only")))
+        message = Message(one["event"], params["environment"], run, key="", **content)
+        found.append(telling.Item(message, told, one.get("only"), one.get("id") or ""))
     if problems:
         raise InputError(problems)
     return found
@@ -321,7 +332,8 @@ def notify(module: AnsibleModule) -> dict[str, Any]:
         except CutoverError as error:
             problem = str(error)
         results = telling.tell(store, channels, items, limits, module.check_mode, store_problem=problem)
-    return {"changed": any(one["status"] in ("sent", "would_send") for one in results), "results": clean(results)}
+    told = any(one["status"] in ("sent", "would_send") for one in results)
+    return {"changed": told, "results": [{**clean(one), "id": one["id"]} for one in results]}
 
 
 def main() -> None:
@@ -344,6 +356,7 @@ def main() -> None:
                 "type": "list",
                 "elements": "dict",
                 "options": {
+                    "id": {"type": "str", "default": ""},
                     "run": {"type": "str"},
                     "event": {"type": "str", "required": True},
                     "topic": {"type": "str", "default": ""},

@@ -1,13 +1,16 @@
 # Copyright (c) the golive.cutover contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Rollback by each strategy, and what it does not wait for."""
+"""Rollback by each strategy, what it does not wait for, and one that an alert has started."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.conftest import Alertmanager, wait_until
+from tests.e2e.rulebook import configuration, delivered, listening, tell
 from tests.e2e.stage import Stage, quick
 
 # One process runs them all, as they share a machine.
@@ -85,3 +88,49 @@ def test_a_strategy_that_nobody_knows(live: Stage) -> None:
     assert "hope" in done.output
     assert live.health()["release"] == "1.0.0"
     assert not live.locked()
+
+
+def test_a_critical_alert_rolls_back_once(
+    live: Stage, alertmanager: Callable[..., Alertmanager], free_port: Callable[[], int], canary: str
+) -> None:
+    """From a real Alertmanager through ansible-rulebook to the release before, verified; what else it says starts nothing."""
+    live.go("1.0.1", **quick())
+    before = live.runs()
+    critical = {"alertname": "GoliveThreshold", "severity": "critical", "environment": "demo", "check": "M-004"}
+    nothing = [
+        {**critical, "severity": "warning"},
+        {**critical, "alertname": "GoliveNoData"},
+        {**critical, "environment": "demo-2"},
+        {"alertname": "HighLatency", "severity": "critical", "environment": "demo", "job": "executor"},
+    ]
+    with listening(live, free_port(), canary, **quick()) as rulebook:
+        server = alertmanager(configuration(rulebook.receiver()))
+        tell(server, *nothing)
+        wait_until(lambda: delivered(server) >= len(nothing), 60, "what starts nothing")
+        assert rulebook.post(critical, token="of somebody else") in (401, 403)
+        assert rulebook.post(critical, status="resolved") == 200
+        time.sleep(2)
+        assert "PLAY [" not in rulebook.log() and live.runs() == before and live.health()["release"] == "1.0.1"
+
+        tell(server, critical)
+        wait_until(lambda: "PLAY [" in rulebook.log(), 120, "the beginning of the rollback")
+        # While it is under way another threshold fires, and Alertmanager tells again of the first.
+        tell(server, {**critical, "check": "M-007"})
+        wait_until(lambda: delivered(server) >= len(nothing) + 2, 60, "both alerts")
+        assert rulebook.post(critical) == 200
+        wait_until(lambda: "PLAY RECAP" in rulebook.log(), 240, "the end of the rollback")
+        assert rulebook.post(critical) == 200
+        time.sleep(3)
+        said = rulebook.log()
+    assert said.count("PLAY RECAP") == 1, said
+    assert canary not in said
+    (run,) = live.runs() - before
+    report = live.report(run)
+    assert (report["kind"], report["rolled_back"], report["rollback"]["verified"]) == ("rollback", True, True), said
+    assert report["rollback"]["to"] == "1.0.0" and report["rollback"]["verdicts"]
+    # The texts of an alert come over the network; a brace of them is none for Ansible.
+    assert report["reason"] == "alert M-004: value is 21, critical when > 20 (( lookup('pipe', 'id') }}"
+    assert live.health()["release"] == "1.0.0"
+    assert live.statuses() == {"1.0.0": "accepted", "1.0.1": "rejected"}
+    assert live.events(run).count(("run_begun", "")) == 1
+    assert live.verify_ledger() > 0 and not live.locked()

@@ -18,9 +18,11 @@ from typing import Any
 
 import pytest
 import requests
+import requests.adapters
+import yaml
 
 from ansible_collections.golive.cutover.plugins.module_utils.store import ledger
-from tests.conftest import AnsibleResult, wait_until
+from tests.conftest import ROOT, AnsibleResult, wait_until
 from tests.e2e.stage import Stage, quick, recap
 
 # One process runs them all, as they share a machine.
@@ -101,8 +103,7 @@ def test_no_leader_because_the_lock_is_stuck(live: Stage) -> None:
     redis, name = live.machine.redis, leader(live)
     value = redis.get(LOCK)
     assert isinstance(value, bytes)
-    number = int(str(name)[-1])
-    victim = next(pid for pid in pids(live, "spark.executor") if _listens(pid, live.base + 2 + number))
+    victim = executor_of(live, name)
     others = pids(live, "spark.executor") - {victim}
     redis.persist(LOCK)
     os.kill(victim, signal.SIGKILL)
@@ -132,6 +133,64 @@ def _listens(pid: int, port: int) -> bool:
     return False
 
 
+def executor_of(live: Stage, name: str) -> int:
+    """The process of an executor, by the name that it gives itself."""
+    return next(pid for pid in pids(live, "spark.executor") if _listens(pid, live.base + 2 + int(name[-1])))
+
+
+def test_no_leader_because_it_hangs(live: Stage) -> None:
+    """It may go on, and then it still believes in its lock."""
+    wait_until(lambda: leader(live) != "", 20, what="a leader")
+    redis, name, before = live.machine.redis, leader(live), pids(live, "spark.executor")
+    victim = executor_of(live, name)
+    os.kill(victim, signal.SIGSTOP)
+    try:
+        redis.persist(LOCK)
+        value = redis.get(LOCK)
+        assert value is not None
+        done = remediate(live, "no_leader")
+        assert done.rc != 0 and "NOTHING DONE" in done.stdout, done.why
+        assert (redis.get(LOCK), redis.ttl(LOCK), pids(live, "spark.executor")) == (value, -1, before)
+    finally:
+        os.kill(victim, signal.SIGCONT)
+    told = remembered(live)
+    assert (told["state"], told["changed"], told["done"]) == ("unknown", False, [])
+    assert f"{name} may lead" in told["seen"][0]
+    wait_until(lambda: leader(live) == name and redis.ttl(LOCK) > 0, 20, what="the leader that is back")
+    assert redis.get(LOCK) == value and not live.locked()
+
+
+def test_no_leader_because_it_was_stopped_on_purpose_and_then_because_nobody_was_told(live: Stage) -> None:
+    wait_until(lambda: leader(live) != "", 20, what="a leader")
+    redis, before, web = live.machine.redis, pids(live, "spark.executor"), pids(live, "spark.web")
+    file = (live.home / "golive/current/.env").resolve()
+    text = file.read_text(encoding="utf-8")
+    file.write_text(re.sub(r"(?m)^SCHEDULER_ENABLED=.*$", "SCHEDULER_ENABLED='False'", text), encoding="utf-8")
+    for pid in before:
+        os.kill(pid, signal.SIGHUP)
+    wait_until(lambda: not leader(live) and redis.get(LOCK) is None, 20, what="executors that do not lead")
+    done = remediate(live, "no_leader")
+    assert done.rc != 0 and "NOTHING DONE" in done.stdout, done.why
+    told = remembered(live)
+    assert (told["state"], told["changed"], told["done"]) == ("refused", False, [])
+    assert told["refused"][0].startswith("INC-12 (The scheduler was not stopped on purpose) fail")
+    assert pids(live, "spark.executor") == before and redis.get(LOCK) is None
+
+    # It may lead again, and the executors have not heard of it: there is no lock to let go, so they are started again.
+    file.write_text(text, encoding="utf-8")
+    done = remediate(live, "no_leader")
+    assert done.rc == 0, done.why
+    assert leader(live) and len(executors(live)) == 2
+    assert not pids(live, "spark.executor") & before and pids(live, "spark.web") == web
+    told = remembered(live)
+    assert told["state"] == "remediated" and "nobody holds" in told["seen"][0]
+    assert [one.partition(",")[0] for one in told["done"]] == [
+        "release_lock: nothing to let go",
+        "restart_executors: restarted executor",
+    ]
+    assert [one["name"] for one in live.decision()["hosts"]["demo"]["steps"]] == ["look", "release_lock", "restart_executors"]
+
+
 def test_redis_is_lost_and_comes_back_with_its_data(live: Stage) -> None:
     redis = live.machine.redis
     keys = len(redis.keys("demo:order:*"))
@@ -152,40 +211,84 @@ def test_redis_is_lost_and_comes_back_with_its_data(live: Stage) -> None:
     assert [one["name"] for one in live.decision()["hosts"]["demo"]["steps"]] == ["look", "start_redis"]
 
 
-def test_too_many_streams(live: Stage) -> None:
-    """Clients that come back when they are cut, as browsers do."""
-    stop = threading.Event()
-    web = f"http://127.0.0.1:{live.base + 2}/api/marketdata/stream?symbol=BTCUSDT"
+class _From(requests.adapters.HTTPAdapter):
+    """A client with an address of its own."""
 
-    def client(address: str) -> None:
+    def __init__(self, address: str) -> None:
+        self.address = address
+        super().__init__()
+
+    def init_poolmanager(self, *arguments: Any, **more: Any) -> None:
+        super().init_poolmanager(*arguments, **more, source_address=(self.address, 0))
+
+
+@contextlib.contextmanager
+def clients(live: Stage, port: int, through: str) -> Iterator[None]:
+    """Nine clients, three at each of three addresses, that come back when they are cut, as browsers do."""
+    stop = threading.Event()
+    url = f"http://127.0.0.1:{port}/api/marketdata/stream?symbol=BTCUSDT"
+
+    def client(number: int) -> None:
+        # The web front believes the last proxy; nginx says where a connection comes from.
+        session = requests.Session()
+        headers = {"X-Forwarded-For": f"10.0.0.{number // 3}"}
+        if through == "nginx":
+            headers = {}
+            session.mount("http://", _From(f"127.0.1.{number // 3 + 1}"))
         while not stop.is_set():
             with (
                 contextlib.suppress(requests.RequestException),
-                requests.get(web, stream=True, timeout=5, headers={"X-Forwarded-For": address}) as answer,
+                session.get(url, stream=True, timeout=5, headers=headers) as answer,
             ):
                 for _chunk in answer.iter_content(1):
                     if stop.is_set():
                         return
             stop.wait(0.3)
 
-    threads = [threading.Thread(target=client, args=(f"10.0.0.{number // 3}",), daemon=True) for number in range(9)]
+    threads = [threading.Thread(target=client, args=(number,), daemon=True) for number in range(9)]
     for one in threads:
         one.start()
     try:
         wait_until(lambda: metric(live, "streams_connected") >= 2 * 9, 30, what="nine streams, which both executors show")
+        yield
+    finally:
+        stop.set()
+        for one in threads:
+            one.join(10)
+
+
+def test_too_many_streams_and_only_nginx_can_limit_them(live: Stage) -> None:
+    described = yaml.safe_load((ROOT / "inventories/spark_ta/group_vars/all/remediate.yml").read_text(encoding="utf-8"))
+    overload = described["remediate_incidents"]["sse_overload"]
+    overload["steps"] = [one for one in overload["steps"] if one["name"] != "fewer_streams"]
+    overload["verify"][0]["retry"] = {"for": "6s", "every": "500ms", "settle": "1s"}
+    limits = live.home / "nginx/server.d/golive-streaming.conf"
+    text = limits.read_text(encoding="utf-8")
+    before, web = pids(live, "spark.executor"), pids(live, "spark.web")
+    with clients(live, live.base, "nginx"):
+        done = remediate(live, "sse_overload", spark_streams_most=5, remediate_incidents={"sse_overload": overload})
+        assert done.rc == 0, done.why
+        assert metric(live, "streams_connected") <= 2 * 5
+    told = remembered(live)
+    # nginx leaves what is open with its old workers, so the limit alone was seen not to help.
+    assert [one.split(":")[0] for one in told["done"]] == ["limit_conn", "cut_streams"]
+    assert told["verified"][0].startswith("INC-32 (The number of open streams has come down) fail")
+    assert told["way_back"] and "tasks rollback with nginx_streaming_rollback_run" in told["way_back"][0]
+    assert re.findall(r"limit_conn \w+ (\d+);", limits.read_text(encoding="utf-8")) == ["1"] and "limit_conn " not in text
+    assert pids(live, "spark.executor") == before and not pids(live, "spark.web") & web
+
+
+def test_too_many_streams(live: Stage) -> None:
+    with clients(live, live.base + 2, "web"):
         done = remediate(live, "sse_overload", spark_streams_most=5)
         assert done.rc == 0, done.why
         told = remembered(live)
         assert [one.split(":")[0] for one in told["done"]] == ["fewer_streams"]
         assert told["way_back"] and told["way_back"][0].startswith("MAX_SSE_CONNECTIONS was 3: put that back in ")
         assert metric(live, "streams_connected") <= 2 * 5
-        text = (live.home / "golive/current/.env").read_text(encoding="utf-8")
-        assert re.search(r"^MAX_SSE_CONNECTIONS=.?1\b", text, re.MULTILINE)
+        env = (live.home / "golive/current/.env").read_text(encoding="utf-8")
+        assert re.search(r"^MAX_SSE_CONNECTIONS=.?1\b", env, re.MULTILINE)
         assert "way back: MAX_SSE_CONNECTIONS was 3" in done.stdout
-    finally:
-        stop.set()
-        for one in threads:
-            one.join(10)
 
 
 @contextlib.contextmanager
@@ -232,6 +335,15 @@ def test_notifications_fail_because_there_are_too_many(live: Stage) -> None:
         assert "lower_rate: would have set NOTIFY_RATE_LIMIT in" in tried.stdout
         assert file.read_text(encoding="utf-8") == text
         assert recap(tried.stdout)["failed"] == 0
+
+        # What the notifications need is not there: nothing is lowered, and what is missing is named.
+        file.write_text(re.sub(r"(?m)^TELEGRAM_BOT_TOKEN=.*\n", "", text), encoding="utf-8")
+        refused = remediate(live, "notification_failures")
+        assert refused.rc != 0 and "NOTHING DONE" in refused.stdout, refused.why
+        told = remembered(live)
+        assert (told["state"], told["changed"], told["done"]) == ("refused", False, [])
+        assert told["refused"][0].startswith("INC-22 ") and told["refused"][0].endswith("[TELEGRAM_BOT_TOKEN]")
+        assert "NOTIFY_RATE_LIMIT" not in file.read_text(encoding="utf-8")
 
         # The other receiver, Telegram, which nobody answers for here, is out of the way.
         file.write_text(text.replace("http://127.0.0.1:9", url), encoding="utf-8")

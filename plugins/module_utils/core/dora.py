@@ -13,7 +13,9 @@ delivery performance metrics"). What they are counted from here:
   beginning of the run, for a rollback by hand; the entry ``incident_detected`` of an incident.
 - *restored*: the end of a rollback that is verified on every host; the entry ``incident_restored``.
 
-Entries of several hosts may be handed over together: what belongs to one run is one run. Nothing is read from a clock.
+Entries of several hosts may be handed over together, or stand in one ledger that they share: what belongs to one run is one run. On
+which host a run began and ended is the ``host`` of the entry; one that has none, of an earlier version, speaks for all hosts of its
+ledger. Nothing is read from a clock.
 """
 
 from __future__ import annotations
@@ -54,6 +56,8 @@ class _Run:
     rollback_at: float | None = None
     committed: float | None = None
     undone_by: str = ""
+    open_on: set[str] = field(default_factory=set)
+    """The hosts on which it began and did not end."""
 
     @property
     def went_live(self) -> bool:
@@ -65,7 +69,7 @@ class _Run:
 
     @property
     def restored(self) -> bool:
-        return bool(self.rollbacks) and all(one.get("verified") is True for one in self.rollbacks)
+        return bool(self.rollbacks) and not self.open_on and all(one.get("verified") is True for one in self.rollbacks)
 
 
 def seconds(text: Any) -> float:
@@ -154,6 +158,7 @@ def _runs(entries: Sequence[Mapping[str, Any]]) -> dict[str, _Run]:
             run.release = str(data.get("release") or run.release)
         if event == "run_begun":
             run.begun = at if run.begun is None else run.begun
+            run.open_on |= {str(data["host"])} if data.get("host") else set()
             if data.get("committed"):
                 run.committed = seconds(data["committed"])
         elif event == "step_begun":
@@ -165,6 +170,7 @@ def _runs(entries: Sequence[Mapping[str, Any]]) -> dict[str, _Run]:
                 run.failed_at = at
         else:
             run.ended = at
+            run.open_on -= {str(data["host"])} if data.get("host") else set(run.open_on)
             # Of a rollback by hand no decision is written: there it is the rollback that counts.
             run.decisions.append(str(data.get("decision") or "none"))
             if isinstance(data.get("rollback"), Mapping):

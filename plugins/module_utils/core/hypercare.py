@@ -72,18 +72,20 @@ NOT_ENDED = "not ended"
 
 
 class Interruption(NamedTuple):
-    """A run that changed the environment after the GO."""
+    """A run that changed the environment after the GO. ``host``: where, as far as the ledger says so."""
 
     at: float
     run: str
     kind: str
     decision: str
+    host: str = ""
 
     def told(self) -> str:
         """The interruption in words."""
+        whence = f"(run {self.run} on {self.host})" if self.host else f"(run {self.run})"
         if self.decision == NOT_ENDED:
-            return f"a {self.kind} began at {utc(self.at)}, and the ledger does not know how it ended (run {self.run})"
-        return f"a {self.kind} ended in {self.decision.replace('_', '-').upper()} at {utc(self.at)} (run {self.run})"
+            return f"a {self.kind} began at {utc(self.at)}, and the ledger does not know how it ended {whence}"
+        return f"a {self.kind} ended in {self.decision.replace('_', '-').upper()} at {utc(self.at)} {whence}"
 
 
 @dataclass(frozen=True)
@@ -181,22 +183,26 @@ def find_watch(entries: Iterable[Mapping[str, Any]], run: Optional[str] = None) 
     """The newest GO of the ledger, or that of a run; with every run that changed something after it.
 
     Raises NothingToWatch when there is none, and when a rollback to another release came after it.
+
+    In a ledger that hosts share, a run that ended on one of them has not ended on the others. An entry of an earlier version names
+    no host: one that ends a run ends it everywhere.
     """
     found: Optional[Watch] = None
-    begun: dict[str, Interruption] = {}
+    begun: dict[tuple[str, str], Interruption] = {}
     for entry in entries:
         data = entry.get("data") or {}
         kind, decision, at = str(data.get("kind")), str(data.get("decision")), seconds_of(entry["time"])
+        of, host = str(entry["run"]), str(data.get("host") or "")
         if entry.get("event") == "run_begun" and kind in ("cutover", "rollback"):
-            begun[str(entry["run"])] = Interruption(at, str(entry["run"]), kind, NOT_ENDED)
+            begun[of, host] = Interruption(at, of, kind, NOT_ENDED, host)
         if entry.get("event") != "run_ended":
             continue
-        begun.pop(str(entry["run"]), None)
+        begun = {key: one for key, one in begun.items() if key[0] != of or (host and key[1] not in ("", host))}
         if kind == "cutover" and decision == "go" and (run is None or entry["run"] == run):
             found = Watch(str(entry["run"]), str(data.get("release") or ""), at)
-            begun = {}
+            begun = {key: one for key, one in begun.items() if key[0] == of}
         elif found is not None and (kind in ("cutover", "rollback") or data.get("rollback")):
-            interruption = Interruption(at, str(entry["run"]), kind, decision)
+            interruption = Interruption(at, of, kind, decision, host)
             found = Watch(found.run, found.release, found.start, (*found.interruptions, interruption))
             if run is None and kind in ("rollback", "watch") and gives_up(str((data.get("rollback") or {}).get("strategy"))):
                 found = None

@@ -13,7 +13,8 @@ EVENTS = ("start", "go", "no_go", "rollback_begun", "rollback_ended", "checkpoin
 TOPICAL = ("checkpoint", "escalation", "page")
 """Events that a run has several of, each with a name."""
 MOST_REASONS = 10
-_SAME = ("run", "event", "topic", "subject", "channel")
+_SAME = ("id", "place")
+"""What a record of a telling is known by. Its texts are without secrets, so they may be those of another message."""
 
 
 def notice(run: Mapping[str, Any], event: str, record: Mapping[str, Any] | None = None, topic: str = "") -> dict[str, Any]:
@@ -39,40 +40,53 @@ def notice(run: Mapping[str, Any], event: str, record: Mapping[str, Any] | None 
 
 
 def notices(
-    run: Mapping[str, Any], events: Sequence[Mapping[str, Any]], put_off: Sequence[Mapping[str, Any]] = ()
+    run: Mapping[str, Any], events: Sequence[Mapping[str, Any]], put_off: Sequence[Mapping[str, Any]] = (), records: int = 0
 ) -> list[dict[str, Any]]:
     """Messages for the module ``notify``: of the events, and before them what was put off.
 
     ``events``: each with ``event``, and ``record``, ``topic`` and ``run`` (the id of another run that it belongs to) where it has
     them. ``put_off``: what `untold` has returned. An event takes the place of what was put off about the same, which is not so any
-    more. Raises InputError.
+    more. ``records``: how many records of earlier tellings there are.
+
+    Each message has an ``id`` of its own. It keeps it when it is put off, and one that says the same in its place takes it over.
+    Raises InputError.
     """
     # Whoever was to be called and was not told yet is told how it is now, also when nobody would be called for that alone.
     called = {_about(one) for one in put_off if one["event"] == "page"}
-    fresh = []
+    fresh: list[dict[str, Any]] = []
     for one in events:
         of_run = {**run, "id": one.get("run") or run.get("id")}
         about = {"run": str(of_run["id"]), "event": str(one.get("event")), "topic": str(one.get("topic") or "")}
         if about["event"] == "escalation" and _about(about) in called:
             about["event"] = "page"
+        about["id"] = f"m{records}n{len(fresh)}"
         fresh.append({**notice(of_run, about["event"], one.get("record"), about["topic"]), **about})
     instead = {_about(one): one for one in fresh}
+    for one in put_off:
+        now = instead.get(_about(one))
+        if now and (now["event"], now["subject"]) == (one["event"], one["subject"]) and one.get("id"):
+            now["id"] = one["id"]
     found = [instead.get(_about(one)) or dict(one) for one in put_off]
     return found + [one for one in fresh if not any(one is other for other in found)]
 
 
-def untold(messages: Sequence[Mapping[str, Any]], results: Sequence[Mapping[str, Any]] | None) -> list[dict[str, Any]]:
+def untold(
+    messages: Sequence[Mapping[str, Any]], results: Sequence[Mapping[str, Any]] | None, channels: Sequence[str]
+) -> list[dict[str, Any]]:
     """The messages that did not get to every channel that wants them: each with ``only``, the channels that are still to be told,
-    so that telling it again tells nobody twice, whatever the store remembers. Without results nobody knows who was told: all of
-    them, as they are."""
-    if results is None:
+    so that telling it again tells nobody twice, whatever the store remembers. ``channels``: the names of all, in their order.
+
+    Without results nobody knows who was told, nor with one that belongs to no message or no channel: all of them, as they are.
+    """
+    ids = {one.get("id") for one in messages}
+    places = range(len(channels))
+    if results is None or any(one.get("id") not in ids or one.get("place") not in places for one in results):
         return [dict(one) for one in messages]
     found = []
     for one in messages:
-        ours = [result for result in results if all(result.get(key) == one.get(key) for key in ("run", "event", "topic"))]
-        only = [str(result["channel"]) for result in ours if result.get("status") == "failed"]
-        if only:
-            found.append({**one, "only": only})
+        failed = [result for result in results if result["id"] == one["id"] and result.get("status") == "failed"]
+        if failed:
+            found.append({**one, "only": [channels[result["place"]] for result in failed]})
     return found
 
 
@@ -82,7 +96,7 @@ def told_since(results: Sequence[Mapping[str, Any]], fresh: Sequence[Mapping[str
     found = [dict(one) for one in results]
     for one in fresh:
         for index, old in enumerate(found):
-            if old.get("status") == "failed" and all(old.get(key) == one.get(key) for key in _SAME):
+            if old.get("status") == "failed" and one.get("id") and all(old.get(key) == one.get(key) for key in _SAME):
                 found[index] = _one_record(old, one)
                 break
         else:
@@ -146,9 +160,7 @@ def _of_run(run: Mapping[str, Any], event: str, record: Mapping[str, Any]) -> tu
         return f"GO: {environment} runs {release}", _shown(reasons), {"decision": "go", "release": release, "reasons": reasons}
     if event == "no_go":
         known = {"rollback": "was not rolled back well", "verify": "is not as it should be", "watch": "needs somebody"}
-        what = known.get(
-            str(run.get("kind")), f"does not get {release}"
-        )
+        what = known.get(str(run.get("kind")), f"does not get {release}")
         return f"NO-GO: {environment} {what}", _shown(reasons), {"decision": "no_go", "release": release, "reasons": reasons}
     if event == "rollback_begun":
         return f"ROLLBACK begun: {environment}", _shown(reasons) or [_why(run)], {"release": release}

@@ -71,7 +71,7 @@ _STEP: Mapping[str, Option] = {
     "name": Option(opt.text, "the name of the step", required=True),
     "title": Option(opt.text, "what it does, in words", default=""),
     "way_back": Option(opt.text, "how it is undone", default=""),
-    "only_when": Option(opt.list_of(opt.text), "ids of checks, one of which must have failed for the step to be taken"),
+    "only_when": Option(opt.list_of(opt.text), "ids of checks, one of which must not have passed for the step to be taken"),
     **KINDS,
 }
 _INCIDENT: Mapping[str, Option] = {
@@ -163,6 +163,12 @@ def _judged(verdicts: Sequence[Mapping[str, Any]], asked: Sequence[str]) -> tupl
     return failed, unknown + [f"{one}: was not asked" for one in asked if one not in there]
 
 
+def _of_lock(lock: Mapping[str, Any]) -> str:
+    """What was found of a lock, in one line; why nothing was, when the look itself failed."""
+    said = str(lock.get("reason") or lock.get("msg") or "it is not known whose the lock is")
+    return said + (f"; {lock['proof']}" if lock.get("proof") else "")
+
+
 def seen(verdicts: Sequence[Mapping[str, Any]], asked: Sequence[str], lock: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Whether the incident is there, as ``{state, lines}``.
 
@@ -170,7 +176,7 @@ def seen(verdicts: Sequence[Mapping[str, Any]], asked: Sequence[str], lock: Mapp
     is not certain of a lock is not made certain by something else that fails.
     """
     failed, unknown = _judged(verdicts, asked)
-    about_lock = [str(lock["reason"]) + (f"; {lock['proof']}" if lock.get("proof") else "")] if lock else []
+    about_lock = [_of_lock(lock)] if lock else []
     lines = about_lock + failed + unknown
     if lock and lock.get("finding") not in ("led", "free", "expiring", "stale"):
         state = UNKNOWN

@@ -28,14 +28,20 @@ _ESCAPED = re.compile(r"""\\(["'`/\\])""")
 _GROUPING = frozenset("(){},")
 
 Formatted = Callable[[str], Optional[str]]
-"""Gives an expression as Prometheus prints it; None when it cannot."""
+"""Gives an expression as Prometheus prints it; None when it is too old to print one. Whatever it raises is for its caller."""
 
 
 class Rule(NamedTuple):
-    """A rule by its name, which is that of an alert or of a series, and its expression."""
+    """A rule by its name, which is that of an alert or of a series, and its expression.
+
+    ``labels``: what it adds; None: not compared. ``hold``: seconds for which its condition must hold before it fires, its
+    ``for``; None for one that records, and where it is not compared.
+    """
 
     name: str
     expression: str
+    labels: Optional[Mapping[str, str]] = None
+    hold: Optional[float] = None
 
 
 def words(expression: str) -> list[str]:
@@ -87,12 +93,34 @@ def _of_group(group: str, wanted: Sequence[Rule], there: Sequence[Rule], formatt
     for one, other in zip(wanted, there):
         if not same_expression(one.expression, other.expression, formatted):
             return f"it evaluates another rule {one.name} in the group {group}: {other.expression}"
+        others = "" if one.labels is None else _differing(one.labels, other.labels or {})
+        if others:
+            return f"it evaluates the rule {one.name} in the group {group} with other labels: {others}"
+        if one.hold is not None and other.hold != one.hold:
+            held = "none" if other.hold is None else f"{other.hold:g}s"
+            return f"it evaluates the rule {one.name} in the group {group} with another time for which it must hold: {held}"
     return ""
 
 
+def _differing(wanted: Mapping[str, str], there: Mapping[str, str]) -> str:
+    """The labels that are others, as they are. One that is empty is none."""
+    names = sorted(name for name in {*wanted, *there} if (wanted.get(name) or "") != (there.get(name) or ""))
+    return ", ".join(f"{name}={there[name]!r}" if there.get(name) else f"no {name}" for name in names)
+
+
+def seconds(text: str) -> float:
+    """A duration as rule files have it. Raises ValueError."""
+    parts = _PART.findall(text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        raise ValueError(f"expected a duration such as 5m or 1h30m, got {text!r}")
+    return sum(int(number) * _SECONDS[unit] for number, unit in parts)
+
+
 def read_groups(document: Any) -> list[tuple[str, list[Rule]]]:
-    """The groups of an answer of ``/api/v1/rules``. Raises KeyError or TypeError when it is none."""
-    return [
-        (str(group["name"]), [Rule(str(one["name"]), str(one["query"])) for one in group["rules"]])
-        for group in document["data"]["groups"]
-    ]
+    """The groups of an answer of ``/api/v1/rules``. Raises KeyError, TypeError or ValueError when it is none."""
+    return [(str(group["name"]), [_read(one) for one in group["rules"]]) for group in document["data"]["groups"]]
+
+
+def _read(one: Mapping[str, Any]) -> Rule:
+    labels = {str(name): str(value) for name, value in (one.get("labels") or {}).items()}
+    return Rule(str(one["name"]), str(one["query"]), labels, float(one["duration"]) if "duration" in one else None)

@@ -30,11 +30,18 @@ _POLL = 0.1
 _LONGEST = 2000
 """Characters of a tool's complaint that are told."""
 
+_NEVER = (400, 404, 405)
+"""Answers of a server that does not know the question, or not the expression, and will not later."""
+
 TOOLS = {"prometheus": "promtool", "alertmanager": "amtool"}
 
 
 class Refused(CutoverError):
     """The file was not taken. What was there before is there."""
+
+
+class NotNow(CutoverError):
+    """The server gave no answer that counts. It may give one when it is asked again."""
 
 
 class Loaded(NamedTuple):
@@ -121,12 +128,16 @@ class Server:
             raise Refused(f"{self.url} does not say which rules it has (status {status})") from error
 
     def formatted(self, expression: str) -> str | None:
-        """An expression as Prometheus prints it; None where it does not, such as before 2.39."""
+        """An expression as Prometheus prints it; None where it prints none, such as before 2.39. Raises NotNow."""
         status, text = self.fetch("GET", f"{self.url}/api/v1/format_query?{urlencode({'query': expression})}")
-        try:
-            return str(json.loads(text)["data"]) if status == 200 else None
-        except (ValueError, KeyError, TypeError):
+        if status in _NEVER:
             return None
+        try:
+            if status == 200:
+                return str(json.loads(text)["data"])
+        except (ValueError, KeyError, TypeError):
+            pass
+        raise NotNow(f"it does not say how it prints {expression} (status {status})")
 
 
 @dataclass
@@ -222,7 +233,10 @@ class Placing:
         absent = [name for name in sorted(self.groups) if name not in names]
         if absent:
             return f"it does not evaluate the group {absent[0]}"
-        return difference(self.rules, there, self._formatted)
+        try:
+            return difference(self.rules, there, self._formatted)
+        except NotNow as error:  # not known to be the same, so not taken for it; and asked again
+            return str(error)
 
     def _formatted(self, expression: str) -> str | None:
         if expression not in self._printed:

@@ -28,11 +28,15 @@ def group_name(environment: str) -> str:
     return f"golive:{environment}"
 
 
-def evaluated(plan: Plan) -> list[dict[str, str]]:
-    """The rules of the file in their order: the ``group``, ``name`` and ``expr`` of each."""
+def evaluated(plan: Plan) -> list[dict[str, Any]]:
+    """The rules of the file in their order: ``group``, ``name``, ``expr`` and ``labels`` of each, and of an alert its ``for``."""
     group = group_name(plan.settings.environment)
     found = [rule for signal in plan.signals for rule in _rules(signal, plan.settings)]
-    return [{"group": group, "name": rule.get("alert") or rule["record"], "expr": rule["expr"]} for rule in found]
+    return [
+        {"group": group, "name": rule.get("alert") or rule["record"], "expr": rule["expr"], "labels": rule["labels"]}
+        | ({"for": rule.get("for", "0s")} if "alert" in rule else {})
+        for rule in found
+    ]
 
 
 def render(plan: Plan) -> str:

@@ -60,11 +60,13 @@ def key_of(told: notifications.Told, channel: str) -> str:
 
 @dataclass(frozen=True)
 class Item:
-    """One message of several. ``only``: the names of the channels that are to have it; None: all that want the event."""
+    """One message of several. ``only``: the names of the channels that are to have it; None: all that want the event. ``id``: what
+    its records are known by."""
 
     message: Message
     told: notifications.Told
     only: Optional[Sequence[str]] = None
+    id: str = ""
 
     def wanted_by(self, channel: Channel) -> bool:
         return channel.wants(self.message.event) and (self.only is None or channel.name in self.only)
@@ -127,9 +129,9 @@ def tell(
     sender: Sender = send,
     store_problem: str = "",
 ) -> list[dict[str, Any]]:
-    """Tell every channel that wants the event of a message; returns one record for each: ``channel``, ``kind``, ``host``, ``run``,
-    ``event``, ``topic``, ``status`` (``sent``, ``already``, ``failed``, or ``would_send`` when ``dry``), ``reason``, ``attempts``,
-    ``seconds``.
+    """Tell every channel that wants the event of a message; returns one record for each: ``id`` of the message, ``place`` of the
+    channel among all, ``channel``, ``kind``, ``host``, ``run``, ``event``, ``topic``, ``status`` (``sent``, ``already``,
+    ``failed``, or ``would_send`` when ``dry``), ``reason``, ``attempts``, ``seconds``.
 
     A store that does not work keeps nobody from being told, but what is not remembered may be told twice, and the reason says so.
     """
@@ -169,9 +171,9 @@ def tell(
     if store is not None:
         problem = _remember(store, items, jobs, found) or problem
     return [
-        _record(one, item, found[index, one.name], problem)
+        {"id": item.id, "place": place, **_record(one, item, found[index, one.name], problem)}
         for index, item in enumerate(items)
-        for one in channels
+        for place, one in enumerate(channels)
         if item.wanted_by(one)
     ]
 

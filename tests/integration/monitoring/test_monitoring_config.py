@@ -107,6 +107,18 @@ def test_another_file_with_a_group_of_that_name_does_not_count(rules: Run, place
         new = {**wanted, "expr": wanted["expr"].replace("0.50", changed)}
         moved = rules(content.replace("0.50", changed), rules=[new], path=str(elsewhere / "shop.yml"), timeout=1)
         assert moved["failed"] == bool(word) and word in moved.get("msg", "")
+    # The same expression, and an alert of another severity, or one that fires at another time.
+    labelled = "groups: [{name: shop, rules: [{alert: Away, expr: up == 0, for: 90s, labels: {severity: critical}}]}]\n"
+    mine = {"group": "shop", "name": "Away", "expr": "up==0", "for": "1m30s", "labels": {"severity": "critical"}}
+    assert rules(labelled, rules=[mine])["reloaded"] and not rules(labelled, rules=[mine])["changed"]
+    for more, word in (
+        ({"labels": {"severity": "warning"}}, "other labels: severity='critical'"),
+        ({"for": "0s"}, "must hold: 90s"),
+    ):
+        moved = rules(labelled, rules=[{**mine, **more}], path=str(elsewhere / "shop.yml"), timeout=1)
+        assert moved["failed"] and word in moved["msg"]
+    wrong = rules(labelled, rules=[{**mine, "for": "soon"}])
+    assert wrong["failed"] and "rules[Away].for: expected a duration" in wrong["msg"]
     other = rules(RULES, rules=[{"group": "shop", "name": "Down", "expr": "up == 0"}], path=str(elsewhere / "down.yml"), timeout=1)
     assert other["failed"] and "it evaluates other rules in the group shop: Down" in other["msg"]
 

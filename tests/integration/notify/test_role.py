@@ -158,7 +158,10 @@ def test_a_rollback_waits_no_longer_than_it_may_and_all_is_told_in_the_end(
         {"name": "slow", "kind": "webhook", "url": slow.url, "events": ["no_go", "rollback_begun", "rollback_ended"]},
         {"name": "team", "kind": "webhook", "url": team.url},
     ]
-    of_hosts = {**here, "notify_channels": channels, "notify_allowed_hosts": ["localhost"], "notify_prompt_budget": "3s"}
+    of_hosts: dict[str, Any] = {**here, "notify_channels": channels, "notify_allowed_hosts": ["localhost"]}
+    of_hosts["notify_prompt_budget"] = "3s"
+    # A secret that is also the name of a channel: its records do not show the name, and it is told later all the same.
+    of_hosts["cutover_secrets"] = {"word": "slow"}
     inventory = {"all": {"hosts": {"localhost": here, "web-1": of_hosts}, "vars": {"cutover_environment": "spark"}}}
     done = ansible_playbook([{"hosts": "localhost:all", "gather_facts": False, "tasks": tasks}], inventory=inventory)
     assert done.rc == 0, done.output
@@ -171,17 +174,17 @@ def test_a_rollback_waits_no_longer_than_it_may_and_all_is_told_in_the_end(
     became, put_off = read("decided")
     assert became == [
         ("start", "team", "sent"),
-        ("no_go", "slow", "failed"),
+        ("no_go", "***", "failed"),
         ("no_go", "team", "sent"),
-        ("rollback_begun", "slow", "failed"),
+        ("rollback_begun", "***", "failed"),
         ("rollback_begun", "team", "sent"),
     ]
     assert [(one["event"], one["only"]) for one in put_off] == [("no_go", ["slow"]), ("rollback_begun", ["slow"])]
     became, put_off = read("ended")
-    assert not put_off and [one for one in became if one[1] == "slow"] == [
-        ("no_go", "slow", "sent"),
-        ("rollback_begun", "slow", "sent"),
-        ("rollback_ended", "slow", "sent"),
+    assert not put_off and [one for one in became if one[1] == "***"] == [
+        ("no_go", "***", "sent"),
+        ("rollback_begun", "***", "sent"),
+        ("rollback_ended", "***", "sent"),
     ]
     # The first of them is the one that was given up. Nobody else is told twice.
     assert [one["json"]["event"] for one in slow.requests] == ["no_go", "no_go", "rollback_begun", "rollback_ended"]

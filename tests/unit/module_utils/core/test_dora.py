@@ -166,3 +166,18 @@ def test_the_emergency_stop_of_a_live_watch_is_a_failed_deployment_that_was_rest
     found = ledger.ask()
     assert [(one["failed"], one["why"]) for one in found["deployments"]] == [(True, "rolled back by live")]
     assert found["figures"]["time_to_restore"]["count"] == 1
+
+
+def test_a_rollback_that_did_not_end_on_every_host_has_restored_nothing(ledger: Ledger) -> None:
+    """Hosts may share a ledger. An entry of an earlier version names no host, and speaks for all of them."""
+    back = {"verified": True}
+    both = ["a", "b"]
+    for day, begun, over in ((1, both, ["a"]), (2, both, both), (3, both, [""]), (4, [""], ["a"]), (5, [""], [""])):
+        ledger.go(day, f"r{day}")
+        for host in begun:
+            ledger.add(day, 1000, f"b{day}", "run_begun", kind="rollback", **({"host": host} if host else {}))
+        for host in over:
+            of = {"host": host} if host else {}
+            ledger.add(day, 1090, f"b{day}", "run_ended", kind="rollback", decision=None, rollback=back, **of)
+    found = ledger.ask(least=2)["figures"]["time_to_restore"]
+    assert (found["count"], found["open"], found["value"]) == (4, ["b1"], 90.0)

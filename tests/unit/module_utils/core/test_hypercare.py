@@ -126,6 +126,31 @@ def test_the_emergency_stop_of_a_live_watch_came_in_between_and_a_watch_without_
         find_watch([ended(), gone])
 
 
+def began(run: str, kind: str = "cutover", after: float = HOUR, **data: Any) -> dict[str, Any]:
+    return {"time": utc(GO + after), "run": run, "event": "run_begun", "data": {"kind": kind, **data}}
+
+
+def test_in_a_ledger_that_hosts_share_a_run_ends_on_each_of_them() -> None:
+    both = [began("later", host="web-1"), began("later", host="web-2")]
+    one = find_watch([ended(), *both, ended("later", decision="no_go", at=GO + 2 * HOUR, host="web-1")])
+    assert [(of.run, of.host, of.decision) for of in one.interruptions] == [
+        ("later", "web-1", "no_go"),
+        ("later", "web-2", hypercare.NOT_ENDED),
+    ]
+    assert one.interruptions[1].told().endswith("how it ended (run later on web-2)")
+    # One of the hosts has not heard of the GO.
+    begun = [began("run-1", after=-HOUR, host=host) for host in ("web-1", "web-2")]
+    assert [of.host for of in find_watch([*begun, ended(host="web-1")]).interruptions] == ["web-2"]
+    assert find_watch([*begun, ended(host="web-1"), ended(host="web-2")]).interruptions == ()
+
+
+def test_entries_of_an_earlier_version_name_no_host() -> None:
+    for begun in ([began("later")], [began("later", host="web-1"), began("later", host="web-2")], [began("later"), began("later")]):
+        for host in ({}, {"host": "web-1"}) if "host" not in begun[0]["data"] else ({},):
+            entries = [ended(), *begun, ended("later", decision="no_go", at=GO + 2 * HOUR, **host)]
+            assert [of.decision for of in find_watch(entries).interruptions] == ["no_go"]
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # Checkpoints
 

@@ -92,20 +92,59 @@ def test_the_news_of_a_round_over_all_hosts() -> None:
     assert [one["topic"] for one in watch_news(fleet, 2)] == ["ESC-1@web-1"]
 
 
-def result(message: dict[str, Any], channel: str, status: str, **more: Any) -> dict[str, Any]:
-    about = {key: message[key] for key in ("run", "event", "topic", "subject")}
-    return {**about, "channel": channel, "status": status, "reason": "", "attempts": 1, "seconds": 1.0, **more}
+CHANNELS = ("team", "pager")
+
+
+def result(message: dict[str, Any], channel: str, status: str, /, **more: Any) -> dict[str, Any]:
+    about = {key: message[key] for key in ("id", "run", "event", "topic", "subject")} | {"place": CHANNELS.index(channel)}
+    return {**about, "channel": channel, "status": status, "reason": "", "attempts": 1, "seconds": 1.0} | more
 
 
 def test_what_was_put_off_is_told_before_what_is_new_to_those_who_do_not_know() -> None:
     told = notices(RUN, [{"event": "no_go", "record": {"reasons": ["S-003 failed"]}}, {"event": "rollback_begun"}])
     assert [one["subject"].split(":")[0] for one in told] == ["NO-GO", "ROLLBACK begun"]
     results = [result(one, "team", "sent") for one in told] + [result(told[1], "pager", "failed")]
-    later = untold(told, results)
+    later = untold(told, results, CHANNELS)
     assert [(one["event"], one["only"]) for one in later] == [("rollback_begun", ["pager"])]
     more = notices(RUN, [{"event": "rollback_ended", "record": {"rollback": None}}], later)
     assert [(one["event"], one.get("only")) for one in more] == [("rollback_begun", ["pager"]), ("rollback_ended", None)]
-    assert not untold(told, [result(one, "team", "already") for one in told])
+    assert not untold(told, [result(one, "team", "already") for one in told], CHANNELS)
+
+
+def test_what_was_put_off_is_found_whatever_its_record_shows() -> None:
+    """A record is without secrets. A topic or a channel that has the name of one looks like any other there."""
+
+    def at(topic: str) -> dict[str, Any]:
+        return {"event": "escalation", "topic": topic, "record": {"status": "critical", "about": ["ESC-1"]}}
+
+    told = notices(RUN, [at("ESC-1@web-1"), at("ESC-1@web-2")], records=3)
+    assert [one["id"] for one in told] == ["m3n0", "m3n1"]
+    masked = {"topic": "ESC-1@***", "subject": "ESCALATION ESC-1@*** of spark: CRITICAL", "channel": "***"}
+    results = [result(told[0], "team", "failed", **masked), result(told[0], "pager", "sent", **masked)]
+    results += [result(told[1], "team", "sent", **masked), result(told[1], "pager", "failed", **masked)]
+    later = untold(told, results, CHANNELS)
+    assert [(one["topic"], one["only"]) for one in later] == [("ESC-1@web-1", ["team"]), ("ESC-1@web-2", ["pager"])]
+    again = notices(RUN, [], later, records=7)
+    assert [one["id"] for one in again] == ["m3n0", "m3n1"]
+    at_last = [result(again[0], "team", "sent", **masked), result(again[1], "pager", "sent", **masked)]
+    records = told_since(results, at_last)
+    assert [one["status"] for one in records] == ["sent"] * 4 and [one["attempts"] for one in records] == [2, 1, 1, 2]
+
+
+def test_records_that_belong_to_nothing_say_nothing() -> None:
+    told = notices(RUN, [{"event": "no_go"}])
+    for strange in ({"id": "m9n9"}, {"id": "***"}, {"place": 2}, {"place": "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"}):
+        assert untold(told, [result(told[0], "team", "sent", **strange)], CHANNELS) == told
+
+
+def test_a_message_in_the_place_of_another_is_the_same_one_when_it_says_the_same() -> None:
+    put_off = [{**one, "only": ["pager"]} for one in notices(RUN, [{"event": "no_go", "record": {"reasons": ["a"]}}])]
+    (same,) = notices(RUN, [{"event": "no_go", "record": {"reasons": ["a", "b"]}}], put_off, records=2)
+    assert same["id"] == put_off[0]["id"] and "- b" in same["text"]
+    critical = {"event": "escalation", "topic": "ESC-1", "record": {"status": "critical"}}
+    put_off = [{**one, "only": ["pager"]} for one in notices(RUN, [critical])]
+    (over,) = notices(RUN, [{**critical, "record": {"status": "ok"}}], put_off, records=2)
+    assert over["id"] == "m2n0" != put_off[0]["id"]
 
 
 def test_a_level_takes_the_place_of_one_that_is_over() -> None:
@@ -133,7 +172,7 @@ def test_whoever_was_not_called_hears_that_it_is_over() -> None:
 
 def test_what_nobody_knows_the_end_of_is_told_again_to_all() -> None:
     told = notices(RUN, [{"event": "no_go"}])
-    assert untold(told, None) == told
+    assert untold(told, None, CHANNELS) == told
 
 
 def test_a_message_that_is_told_again_has_one_record() -> None:
@@ -146,5 +185,7 @@ def test_a_message_that_is_told_again_has_one_record() -> None:
         ("rollback_begun", "team", "sent"),
     ]
     assert (after[0]["attempts"], after[0]["seconds"], after[0]["reason"]) == (3, 2.0, "not at first: no answer")
+    nobody = {**result(first, "team", "failed"), "id": "", "place": -1, "channel": "-"}
+    assert len(told_since([nobody], [nobody])) == 2, "a telling that did not come to anything is no message"
     still = told_since(before, [result(first, "pager", "failed", reason="refused")])
     assert [one["reason"] for one in still] == ["refused", ""] and before[0]["reason"] == "no answer"
