@@ -68,9 +68,7 @@ def seconds(duration: Any, lenient: bool = False) -> float | None:
         raise AnsibleFilterError(str(error)) from error
 
 
-def with_tags(
-    checks: Sequence[Mapping[str, Any]], tags: Sequence[str], ids: Sequence[str] = ()
-) -> list[Mapping[str, Any]]:
+def with_tags(checks: Sequence[Mapping[str, Any]], tags: Sequence[str], ids: Sequence[str] = ()) -> list[Mapping[str, Any]]:
     """The checks with any of the tags or one of the ids; all when there is no tag. Only a check that is chosen is templated."""
     wanted = set(tags)
     return [

@@ -68,6 +68,7 @@ RETRY_OPTIONS: Mapping[str, Option] = {
     "settle": Option(opt.duration, "pause between the first pass and the one that confirms it"),
 }
 
+
 def _confidence(value: Any) -> float:
     found = opt.share(value)
     if not 0.5 <= found < 1:
@@ -126,9 +127,7 @@ def _read_expressions(expressions: Mapping[str, str], probe: Probe, where: str, 
             problems.append(Problem(f"{where}.{name}", f"{expression!r} is not a JMESPath expression: {message}"))
 
 
-def _read_column(
-    raw: Any, kinds: Mapping[str, str], where: str, problems: list[Problem]
-) -> dict[str, tuple[Condition, ...]]:
+def _read_column(raw: Any, kinds: Mapping[str, str], where: str, problems: list[Problem]) -> dict[str, tuple[Condition, ...]]:
     if raw is None:
         return {}
     if not isinstance(raw, Mapping):
@@ -179,9 +178,7 @@ def _read_check(
 ) -> Check | None:
     keys = [str(key) for key in raw if str(key) in probes]
     strange = [str(key) for key in raw if str(key) not in probes and str(key) not in CHECK_OPTIONS]
-    problems.extend(
-        Problem(f"{where}.{key}", opt.unknown_key(key, [*CHECK_OPTIONS, *probes])) for key in strange
-    )
+    problems.extend(Problem(f"{where}.{key}", opt.unknown_key(key, [*CHECK_OPTIONS, *probes])) for key in strange)
     common = opt.read_options({key: raw[key] for key in raw if key in CHECK_OPTIONS}, CHECK_OPTIONS, where, problems)
     if len(keys) != 1:
         found = f"got {' and '.join(keys)}" if keys else "got none"
@@ -204,9 +201,7 @@ def _read_check(
     _read_expressions(expressions, probe, f"{where}.measures", problems)
     kinds = {**(probe.measures_for(options) if sound else probe.measures), **dict.fromkeys(expressions, "any")}
     if sound:
-        thresholds = {
-            column: _read_column(common[column], kinds, f"{where}.{column}", problems) for column in THRESHOLDS
-        }
+        thresholds = {column: _read_column(common[column], kinds, f"{where}.{column}", problems) for column in THRESHOLDS}
     else:
         # Which measures exist depends on the options: with those refused, only complain of what is certain.
         thresholds = {column: {} for column in THRESHOLDS}
@@ -235,9 +230,7 @@ def _read_check(
     )
 
 
-def read_checks(
-    raw: Iterable[Any], probes: Mapping[str, Probe], secrets: Mapping[str, str] | None = None
-) -> list[Check]:
+def read_checks(raw: Iterable[Any], probes: Mapping[str, Probe], secrets: Mapping[str, str] | None = None) -> list[Check]:
     """Read a list of checks. Raises InputError with every mistake, each naming the check and the key."""
     problems: list[Problem] = []
     checks: list[Check] = []

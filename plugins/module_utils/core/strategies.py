@@ -38,7 +38,6 @@ STRATEGIES: Mapping[str, Strategy] = {
 """Each is a file of the role ``rollback``, below ``tasks/strategies``."""
 
 
-
 def gives_up(strategy: str) -> bool:
     """Whether another release runs after a strategy; False for one that is not known."""
     return strategy in STRATEGIES and STRATEGIES[strategy].gives_up
@@ -111,9 +110,7 @@ def attempts(strategy: str, order: Any, causes: Iterable[Mapping[str, Any]] = ()
             raise InputError([Problem("rollback_strategy", f"expected {AUTO} or one of {', '.join(STRATEGIES)}, got {strategy!r}")])
         return [strategy]
     known = list(causes)
-    return [
-        one.strategy for one in read_order(order) if one.everything or (known and all(one.answers(cause) for cause in known))
-    ]
+    return [one.strategy for one in read_order(order) if one.everything or (known and all(one.answers(cause) for cause in known))]
 
 
 def checks_of(causes: Iterable[Mapping[str, Any]]) -> list[str]:
