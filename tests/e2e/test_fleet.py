@@ -179,15 +179,32 @@ def test_every_host_is_cut_over_wave_after_wave(fleet: Fleet) -> None:
 
 
 def test_the_second_wave_is_not_begun_when_the_first_fails(fleet: Fleet) -> None:
-    """Of a and b in the first wave b fails: both are rolled back, and c was never touched."""
+    """Of a and b in the first wave b fails: both are rolled back, and c was never touched.
+
+    What is tried first is enough for a and not for b: they go on to the next strategy together.
+    """
     before = fleet.releases()
-    done = fleet.run("2.0.0-breaks-b", cutover_serial=[2, 1])
+    done = fleet.run(
+        "2.0.0-breaks-b",
+        cutover_serial=[2, 1],
+        rollback_strategy="auto",
+        rollback_order=[{"strategy": "emergency_stop", "tags": ["smoke"]}, {"strategy": "previous_release"}],
+        rollback_strategies={"emergency_stop": {"command": ["true"], "tags": ["smoke"]}},
+    )
     assert done.rc != 0
     decision = fleet.decision()
     assert decision["decision"] == "no_go"
     assert {name: host["changed"] for name, host in decision["hosts"].items()} == {"a": True, "b": True, "c": False}
     assert sorted(decision["rollback"]["hosts"]) == ["a", "b"]
     assert decision["rollback_verified"] is True, decision["rollback"]
+    tried = {
+        name: [(one["strategy"], one["verified"]) for one in host["attempts"]]
+        for name, host in decision["rollback"]["hosts"].items()
+    }
+    assert tried == {
+        "a": [("emergency_stop", True), ("previous_release", True)],
+        "b": [("emergency_stop", False), ("previous_release", True)],
+    }
     assert fleet.releases() == before
     assert "b" in decision["hosts"]["c"]["failed"]["message"]
     assert {one["host"] for one in decision["verdicts"] if one["status"] == "fail"} == {"b"}

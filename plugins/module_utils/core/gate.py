@@ -22,6 +22,8 @@ from ansible_collections.golive.cutover.plugins.module_utils.core.statistics imp
 from ansible_collections.golive.cutover.plugins.module_utils.core.verdicts import GOOD, STATUSES
 
 STEP_GOOD = ("ok", "over")
+NO_STEP = "-"
+"""In the failure of a host: it got to no step, as the cutover had stopped elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -233,7 +235,7 @@ def _causes(
     found: list[dict[str, Any]] = []
     for host in dict.fromkeys([*hosts, *evidence]):
         of_host = evidence.get(host)
-        if of_host is None:
+        if of_host is None or of_host.get("state") == "lost":
             found.append({"host": host, "other": "the host was lost or never reached"})
             continue
         verdicts = of_host.get("verdicts") or []
@@ -243,8 +245,8 @@ def _causes(
                 by_check += [_cause_of(host, one) for one in verdicts if criterion.counts(one) and not is_good(one)]
         found += [one for index, one in enumerate(by_check) if one not in by_check[:index]]
         failed = of_host.get("failed")
-        # A step of checks that blocked has no failed task; the checks are the cause.
-        if failed and (failed.get("task") or not by_check):
+        # A step of checks that blocked has no failed task; the checks are the cause. A host without a step was not begun.
+        if failed and failed.get("step") != NO_STEP and (failed.get("task") or not by_check):
             found.append({"host": host, "step": failed.get("step")})
     return found or [{"host": None, "other": reason} for reason in reasons]
 

@@ -216,6 +216,8 @@ def test_causes_are_the_checks_that_do_not_hold_and_the_steps_that_failed_by_the
         "b": host(one("R", "fail", tags=("regression",)), one("N", "fail", required=False), steps=reached),
         "c": host(one("A"), steps=[], failed={"step": "deploy", "task": "Run", "message": "no"}),
         "d": None,
+        "e": host(one("A"), state="lost", failed={"step": "deploy", "task": None, "message": "the host was lost"}),
+        "f": host(failed={"step": "-", "task": None, "message": "not begun, because the cutover had stopped at b"}),
     }
     decision = decide({name: it for name, it in seen.items() if it}, list(seen), policy)
     assert decision.causes == [
@@ -223,6 +225,7 @@ def test_causes_are_the_checks_that_do_not_hold_and_the_steps_that_failed_by_the
         {"host": "b", "check": "R", "tags": ["regression"]},
         {"host": "c", "step": "deploy"},
         {"host": "d", "other": "the host was lost or never reached"},
+        {"host": "e", "other": "the host was lost or never reached"},
     ]
 
 
