@@ -40,8 +40,12 @@ def java_home() -> str:
 class Listening:
     """The rulebook that listens for a stage, and what it has printed, which is the output of the rollbacks that it starts too."""
 
-    def __init__(self, url: str, token: str, log: Path) -> None:
-        self.url, self.token, self._log = url, token, log
+    def __init__(self, url: str, token: str, log: Path, temporary: Path) -> None:
+        self.url, self.token, self._log, self._temporary = url, token, log, temporary
+
+    def working(self) -> bool:
+        """Whether it runs a playbook, or is about to: each has a directory as long as it runs."""
+        return any(self._temporary.glob("eda*"))
 
     def log(self) -> str:
         return self._log.read_text(errors="replace")
@@ -78,7 +82,9 @@ def listening(stage: Stage, port: int, token: str, **variables: Any) -> Iterator
     told = stage.root / "rulebook-vars.yml"
     told.touch(mode=0o600)
     told.write_text(yaml.safe_dump({"golive_environment": "demo", "golive_token": token, "golive_port": port}), encoding="utf-8")
-    environment = ansible_environment(stage.collections, stage.root / "ah", {"JAVA_HOME": java_home()})
+    temporary = stage.root / "tmp"
+    temporary.mkdir()
+    environment = ansible_environment(stage.collections, stage.root / "ah", {"JAVA_HOME": java_home(), "TMPDIR": str(temporary)})
     environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), str(venv / "bin"), environment["PATH"]])
     environment.pop("PYTHONWARNINGS")
     command = [str(venv / "bin/ansible-rulebook"), "--rulebook", "golive.cutover.rollback"]
@@ -88,7 +94,7 @@ def listening(stage: Stage, port: int, token: str, **variables: Any) -> Iterator
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, cwd=stage.root, start_new_session=True
         )
-    found = Listening(f"http://127.0.0.1:{port}/alerts", token, path)
+    found = Listening(f"http://127.0.0.1:{port}/alerts", token, path, temporary)
     try:
         wait_until(lambda: process.poll() is not None or answers(port), 120, "ansible-rulebook")
         assert process.poll() is None, found.log()

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from ansible_collections.golive.cutover.plugins.module_utils.store import ledger
 from tests.conftest import Alertmanager, wait_until
 from tests.e2e.rulebook import configuration, delivered, listening, tell
 from tests.e2e.stage import Stage, quick
@@ -110,19 +111,20 @@ def test_a_critical_alert_rolls_back_once(
         assert rulebook.post(critical, token="of somebody else") in (401, 403)
         assert rulebook.post(critical, status="resolved") == 200
         time.sleep(2)
-        assert "PLAY [" not in rulebook.log() and live.runs() == before and live.health()["release"] == "1.0.1"
+        assert not rulebook.working() and "PLAY [" not in rulebook.log() and live.health()["release"] == "1.0.1"
 
         tell(server, critical)
-        wait_until(lambda: "PLAY [" in rulebook.log(), 120, "the beginning of the rollback")
+        wait_until(rulebook.working, 60, "the beginning of the rollback")
         # While it is under way another threshold fires, and Alertmanager tells again of the first.
         tell(server, {**critical, "check": "M-007"})
         wait_until(lambda: delivered(server) >= len(nothing) + 2, 60, "both alerts")
         assert rulebook.post(critical) == 200
-        wait_until(lambda: "PLAY RECAP" in rulebook.log(), 240, "the end of the rollback")
+        wait_until(lambda: "PLAY RECAP" in rulebook.log() and not rulebook.working(), 240, "the end of the rollback")
         assert rulebook.post(critical) == 200
         time.sleep(3)
+        assert not rulebook.working()
         said = rulebook.log()
-    assert said.count("PLAY RECAP") == 1, said
+    assert (said.count("PLAY [Prepare the rollback]"), said.count("PLAY RECAP")) == (1, 1), said
     assert canary not in said
     (run,) = live.runs() - before
     report = live.report(run)
@@ -132,5 +134,7 @@ def test_a_critical_alert_rolls_back_once(
     assert report["reason"] == "alert M-004: value is 21, critical when > 20 (( lookup('pipe', 'id') }}"
     assert live.health()["release"] == "1.0.0"
     assert live.statuses() == {"1.0.0": "accepted", "1.0.1": "rejected"}
-    assert live.events(run).count(("run_begun", "")) == 1
+    with live.open() as store:
+        ends = [(one["event"], one["data"]["host"]) for one in ledger.read(store, run=run) if one["event"].startswith("run_")]
+    assert ends == [("run_begun", "demo"), ("run_ended", "demo")]
     assert live.verify_ledger() > 0 and not live.locked()

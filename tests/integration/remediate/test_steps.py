@@ -1,12 +1,13 @@
 # Copyright (c) the golive.cutover contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The role remediate on a Redis that is gone: which steps it takes, which it does not, and when it does nothing at all."""
+"""The role remediate on a Redis that is gone, and on an nginx: which steps it takes, which it does not, when it does nothing."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -17,7 +18,7 @@ import pytest
 
 from ansible_collections.golive.cutover.plugins.module_utils.store import ledger
 from ansible_collections.golive.cutover.plugins.module_utils.store.registry import open_store
-from tests.conftest import AnsibleResult, answers, wait_until
+from tests.conftest import AnsibleResult, Nginx, answers, wait_until
 
 #: In place of systemd, which cannot be had here: it knows one service, ends it and starts it again.
 SERVICE_STAND_IN = """
@@ -135,3 +136,53 @@ def test_it_does_nothing_or_what_helps_and_no_more(
         events = [(one["event"], one["data"].get("name") or one["data"].get("state")) for one in ledger.read(store)]
     assert [state for event, state in events if event == "remediation"][-4:] == ["refused", "unknown", "remediated", "absent"]
     assert [name for event, name in events if event == "step_begun"] == ["helps"]
+
+
+def test_streams_are_limited_where_there_are_any_and_no_limit_is_raised(
+    ansible_playbook: Callable[..., AnsibleResult], nginx: Callable[..., Nginx], tmp_path: Path
+) -> None:
+    server = nginx(
+        "include conf.d/*.conf;\nserver { listen 127.0.0.1:@PORT@; include golive.d/*.conf; }",
+        {"conf.d/none.conf": "# nothing\n", "golive.d/none.conf": "# nothing\n"},
+    )
+    placed = server.directory / "golive.d/golive-streaming.conf"
+    to = {"upstream": "http://127.0.0.1:9"}
+    socket = {"path": "/ws", "kind": "websocket", **to}
+    locations = [{"path": "/a", "kind": "sse", **to, "max_connections": 1}, {"path": "/b", "kind": "sse", **to}, socket]
+    tasks: list[dict[str, Any]] = []
+    cases = {"none": ([socket], False), "tried": (locations, True), "done": (locations, False), "again": (locations, False)}
+    for name, (given, check) in cases.items():
+        role = {"name": "golive.cutover.remediate", "tasks_from": "steps/streams", "apply": {"check_mode": check}}
+        keep = {
+            "content": "{{ [__remediate_did, found.stat.exists] | to_json }}",
+            "dest": f"{tmp_path}/{name}.json",
+            "mode": "0600",
+        }
+        tasks += [
+            {"ansible.builtin.include_role": role, "vars": {"nginx_streaming_locations": given}},
+            {"ansible.builtin.stat": {"path": str(placed)}, "register": "found"},
+            {"ansible.builtin.copy": keep},
+        ]
+    variables = {
+        "cutover_environment": "test",
+        "cutover_home": str(tmp_path / "home"),
+        "cutover_run": {"id": "run-1"},
+        "nginx_streaming_binary": server.binary,
+        "nginx_streaming_config": str(server.config),
+        "nginx_streaming_prefix": str(server.directory),
+        "nginx_streaming_http_dir": str(server.directory / "conf.d"),
+        "nginx_streaming_server_dir": str(placed.parent),
+        "__remediate_step": {"name": "limit", "streams": {"max_connections": 2}},
+    }
+    done = ansible_playbook([{"hosts": "all", "gather_facts": False, "tasks": tasks}], extra_vars=variables)
+    assert done.rc == 0, done.why
+    found = {name: json.loads((tmp_path / f"{name}.json").read_text()) for name in cases}
+    assert {name: (did["changed"], did["verify"], there) for name, (did, there) in found.items()} == {
+        "none": (False, False, False),
+        "tried": (True, True, False),
+        "done": (True, True, True),
+        "again": (False, False, True),
+    }
+    assert "has no location of event streams" in found["none"][0]["what"]
+    assert found["again"][0]["what"] == "nothing to change, nginx limits them already"
+    assert re.findall(r"limit_conn \w+ (\d+);", placed.read_text(encoding="utf-8")) == ["1", "2"]
