@@ -77,7 +77,7 @@ REFUSED = {"CN-1": "newest is fail", "CN-2": "pass_rate is"}
 
 #: In a browser. The pill is green at first, and yellow when the answer to its question has come late.
 DEGRADED = {"WS-2": "text.pill is WS!", "HC-1": "text.pill is WS!", "HC-2": "latency is"}
-CLOSED = {"RB-1": "step pill"}
+CLOSED = {"RB-1": "step pill", "WS-2": "step open"}
 ON = {"RB-2": "step pill"}
 #: Those of the watch. The others pass in the cutover, and WS-3 fails in it, in tests/e2e/test_websocket_migration.py.
 GOOD = ("HC-1", "HC-2")
