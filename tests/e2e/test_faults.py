@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.golive.cutover.plugins.module_utils.store import baselines
 from tests.conftest import CACHE, _tool
 from tests.e2e.stage import CHECKS, PAGES, Stage, quick, services, settings, settled
 
@@ -15,7 +16,6 @@ pytestmark = pytest.mark.slow
 
 #: Release, and the checks (or the step) of which each must have found it.
 FAULTS: list[tuple[str, set[str]]] = [
-    ("1.1.0-slow", {"SMOKE-3"}),
     ("1.1.0-stalled", {"SMOKE-8"}),
     ("1.1.0-ws-dropped", {"UI-3"}),
     ("1.1.0-two-leaders", {"LEADER-1"}),
@@ -83,6 +83,37 @@ def test_a_leak_is_found_before_it_is_live(live: Stage) -> None:
     (found,) = [one for one in decision["verdicts"] if one["status"] not in ("pass", "warn")]
     assert (found["id"], found["status"]) == ("RES-1", "fail"), found
     assert 1e6 < found["measures"]["value"]["value"] < 6e6
+
+
+#: No limit of time: only that it shall not be much slower than before.
+SLOWER = {
+    "id": "SLOW-1",
+    "title": "The tools answer as quickly as before",
+    "http": {"url": "{{ cutover_base_url }}/api/tools/fibonacci?symbol=BTCUSDT", "requests": 60, "concurrency": 30},
+    "expect": {"status": "== 200", "latencies": "<= +400%"},
+    "timeout": "60s",
+    "tags": ["smoke", "rollback"],
+}
+
+
+def test_a_release_that_is_slower_than_the_one_before(live: Stage) -> None:
+    """By the limit of the runbook, and by what preflight has kept of the release before: what was put back is as quick as that."""
+    few = quick_with([*(one for one in CHECKS if one["id"] == "SMOKE-3"), SLOWER], "smoke")
+    decision = refused_and_rolled_back(live, "1.1.0-slow", **few)
+    verdicts = {one["id"]: one for one in decision["verdicts"]}
+    assert {name for name, one in verdicts.items() if one["status"] not in ("pass", "warn")} == {"SMOKE-3", "SLOW-1"}
+    found = verdicts["SLOW-1"]
+    assert "latencies are " in found["reason"] and " higher than before (98 %: " in found["reason"]
+    compared = found["proof"]["comparison"]["latencies"]
+    assert (compared["kind"], compared["samples"], compared["before"]) == ("high", 60, 60)
+    assert compared["low"] > 1
+    (again,) = [one for one in decision["rollback"]["verdicts"] if one["id"] == "SLOW-1"]
+    assert (again["status"], again["proof"]["comparison"]["latencies"]["before"]) == ("pass", 60), again
+    with live.open() as store:
+        kept = baselines.read(store, release="1.1.0-slow", host="demo")["baseline"]["SLOW-1"]["latencies"]
+    assert len(kept) == 60
+    page = (live.reports / "demo" / decision["run"] / "report.html").read_text(encoding="utf-8")
+    assert "higher than before (98 %: " in page
 
 
 def test_an_error_in_a_script_is_found_in_a_browser_alone(live: Stage) -> None:

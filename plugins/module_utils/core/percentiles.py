@@ -18,6 +18,8 @@ from fractions import Fraction
 from ansible_collections.golive.cutover.plugins.module_utils.core.statistics import TooFew
 
 METHOD = "nearest-rank"
+USUAL = (50, 95, 99)
+"""The percentiles of a number of requests."""
 
 
 def needed(percent: int) -> int:

@@ -22,6 +22,9 @@ from ansible_collections.golive.cutover.plugins.module_utils.probes.base import 
 _POLL = 0.1
 """Seconds between two looks of the guard at the stop signal."""
 
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+"""The methods by which HTTP is asked."""
+
 Address = tuple[int, Any]
 """Address family and the address as `socket.connect` takes it."""
 

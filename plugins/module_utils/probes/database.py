@@ -13,20 +13,18 @@ import decimal
 import math
 import os
 import sqlite3
-import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Optional
 from urllib.parse import quote
 
 from ansible_collections.golive.cutover.plugins.module_utils.core import options as opt
-from ansible_collections.golive.cutover.plugins.module_utils.core import percentiles
 from ansible_collections.golive.cutover.plugins.module_utils.core.errors import LibraryMissing, ProbeError, Problem
 from ansible_collections.golive.cutover.plugins.module_utils.core.options import Option, reveal
 from ansible_collections.golive.cutover.plugins.module_utils.core.units import Value
-from ansible_collections.golive.cutover.plugins.module_utils.probes import _net
+from ansible_collections.golive.cutover.plugins.module_utils.probes import _net, _pings
 from ansible_collections.golive.cutover.plugins.module_utils.probes.base import Context, Observation, Probe
 
-_ALWAYS: Mapping[str, str] = {"connect": "time", "latency": "time", "p95": "time", "latencies": "samples", "version": "text"}
+_ALWAYS: Mapping[str, str] = {"connect": "time", **_pings.MEASURES, "version": "text"}
 _QUERY: Mapping[str, str] = {"value": "any", "rows": "count", "query_time": "time"}
 _SERVER = ("host", "port", "database", "username", "password", "tls", "ca")
 
@@ -83,7 +81,7 @@ class DatabaseProbe(Probe):
         opened = _sqlite(options, context) if options["sqlite"] is not None else _postgresql(options, context)
         with opened as server:
             seen = Observation(measures={"connect": context.clock() - begun}, proof={"connections": 1})
-            _pings(seen, server, options["pings"], context)
+            _times(seen, server, options["pings"], context)
             seen.measures["version"] = server.version()
             if options["sqlite"] is None:
                 seen.measures["replica"] = bool(next(server.rows("SELECT pg_is_in_recovery()", 1))[0])
@@ -124,7 +122,7 @@ class Server:
             cursor.close()
 
 
-def _pings(seen: Observation, server: Server, wanted: int, context: Context) -> None:
+def _times(seen: Observation, server: Server, wanted: int, context: Context) -> None:
     times: list[float] = []
     for _number in range(wanted):
         begun = context.clock()
@@ -136,11 +134,7 @@ def _pings(seen: Observation, server: Server, wanted: int, context: Context) -> 
         if context.remaining() < 0.5 and len(times) >= 3:
             break
     seen.proof["queries"] = len(times)
-    seen.measures["latency"] = statistics.median(times)
-    seen.sampled("latencies", times)
-    known, unknown = percentiles.percentiles(times, (95,), "")
-    seen.measures.update(known)
-    seen.missing.update(unknown)
+    _pings.observe(seen, times)
 
 
 def _query(seen: Observation, server: Server, options: Mapping[str, Any], context: Context) -> None:

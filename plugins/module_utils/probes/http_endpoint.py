@@ -22,9 +22,6 @@ from ansible_collections.golive.cutover.plugins.module_utils.core.options import
 from ansible_collections.golive.cutover.plugins.module_utils.probes import _http, _net
 from ansible_collections.golive.cutover.plugins.module_utils.probes.base import Context, Observation, Probe
 
-PERCENTS = (50, 95, 99)
-METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-
 
 @dataclass
 class Answer:
@@ -53,7 +50,7 @@ class HttpProbe(Probe):
     yields_document = True
     options: ClassVar[Mapping[str, Option]] = {
         "url": Option(opt.url("http", "https"), "address, http:// or https://", required=True),
-        "method": Option(opt.choice(*METHODS), "request method", default="GET"),
+        "method": Option(opt.choice(*_net.METHODS), "request method", default="GET"),
         **_http.OPTIONS,
         "body": Option(opt.secret_text, "request body as a text; may be {secret: NAME}"),
         "json": Option(opt.anything, "request body as data, sent as JSON; values in it may be {secret: NAME}"),
@@ -74,7 +71,7 @@ class HttpProbe(Probe):
         "json": "flag",
         "completed": "count",
         "error_ratio": "ratio",
-        **{f"p{percent}": "time" for percent in PERCENTS},
+        **{f"p{percent}": "time" for percent in percentiles.USUAL},
         "max": "time",
         "latencies": "samples",
         "header.*": "text",
@@ -91,7 +88,7 @@ class HttpProbe(Probe):
 
     def measures_for(self, options: Mapping[str, Any]) -> Mapping[str, str]:
         """One request has a latency, several have percentiles: a latency of which one would be a guess."""
-        several = [f"p{percent}" for percent in PERCENTS] + ["max", "latencies"]
+        several = [f"p{percent}" for percent in percentiles.USUAL] + ["max", "latencies"]
         unfit = ["latency", "first_byte"] if options["requests"] > 1 else several
         return {name: kind for name, kind in self.measures.items() if name not in unfit}
 
@@ -173,7 +170,7 @@ class HttpProbe(Probe):
         seen.proof.update({"samples": len(latencies), "method": percentiles.METHOD})
         samples = [*latencies, *([math.inf] * failed)]
         unanswered = f"{failed} of {len(samples)} requests had no answer"
-        known, unknown = percentiles.percentiles(samples, PERCENTS, unanswered)
+        known, unknown = percentiles.percentiles(samples, percentiles.USUAL, unanswered)
         seen.measures.update(known)
         seen.missing.update(unknown)
         if failed:

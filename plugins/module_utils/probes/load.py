@@ -27,8 +27,6 @@ from ansible_collections.golive.cutover.plugins.module_utils.probes._load import
 )
 from ansible_collections.golive.cutover.plugins.module_utils.probes.base import Context, Observation, Probe
 
-PERCENTS = (50, 95, 99)
-METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 MOST_RATE = 50_000.0
 RESERVED = ("connection", "content-length", "expect", "transfer-encoding")
 
@@ -50,7 +48,7 @@ class LoadProbe(Probe):
     name = "load"
     options: ClassVar[Mapping[str, Option]] = {
         "url": Option(opt.url("http", "https"), "address, http:// or https://", required=True),
-        "method": Option(opt.choice(*METHODS), "request method", default="GET"),
+        "method": Option(opt.choice(*_net.METHODS), "request method", default="GET"),
         **net.OPTIONS,
         "body": Option(opt.secret_text, "request body as a text; may be {secret: NAME}"),
         "requests": Option(opt.integer(1, 10_000_000), "how many requests to make"),
@@ -64,7 +62,7 @@ class LoadProbe(Probe):
         "accept": Option(opt.list_of(opt.integer(200, 599)), "status that is no error, or a list; 200 to 299 if left out"),
     }
     measures: ClassVar[Mapping[str, str]] = {
-        **{f"p{percent}": "time" for percent in PERCENTS},
+        **{f"p{percent}": "time" for percent in percentiles.USUAL},
         "max": "time",
         "mean": "time",
         "error_ratio": "ratio",
@@ -140,7 +138,7 @@ class LoadProbe(Probe):
         )
         seen.behind["error_ratio"] = Behind(tally.begun, "requests", ERROR_SHARE, least=options["least"])
         kept = len(tally.latencies.kept)
-        for percent in PERCENTS:
+        for percent in percentiles.USUAL:
             seen.behind[f"p{percent}"] = Behind(kept, "requests", PERCENTILE, percent=percent, least=options["least"])
         _latencies(seen, tally, failed)
         # One that failed took as long as it may take, so that failing does not look fast.
@@ -150,7 +148,7 @@ class LoadProbe(Probe):
 
 def _latencies(seen: Observation, tally: Tally, failed: int) -> None:
     why = f"{failed} of {tally.begun} requests failed"
-    known, unknown = percentiles.percentiles(tally.latencies.kept, PERCENTS, why)
+    known, unknown = percentiles.percentiles(tally.latencies.kept, percentiles.USUAL, why)
     seen.measures.update(known)
     seen.missing.update(unknown)
     if failed:

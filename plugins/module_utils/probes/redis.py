@@ -8,18 +8,17 @@ import contextlib
 import functools
 import re
 import ssl
-import statistics
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, Optional
 from urllib.parse import urlsplit
 
 from ansible_collections.golive.cutover.plugins.module_utils.core import options as opt
-from ansible_collections.golive.cutover.plugins.module_utils.core import percentiles
 from ansible_collections.golive.cutover.plugins.module_utils.core.errors import LibraryMissing, ProbeError, Problem
 from ansible_collections.golive.cutover.plugins.module_utils.core.options import Option
 from ansible_collections.golive.cutover.plugins.module_utils.core.units import Value
 from ansible_collections.golive.cutover.plugins.module_utils.probes import _connections as net
+from ansible_collections.golive.cutover.plugins.module_utils.probes import _pings
 from ansible_collections.golive.cutover.plugins.module_utils.probes.base import Context, Observation, Probe
 
 PAGE = 1000
@@ -35,9 +34,7 @@ _LENGTHS = {"list": "LLEN", "set": "SCARD", "zset": "ZCARD", "hash": "HLEN", "st
 
 _ALWAYS: Mapping[str, str] = {
     "ping": "flag",
-    "latency": "time",
-    "p95": "time",
-    "latencies": "samples",
+    **_pings.MEASURES,
     "role": "text",
     "version": "text",
     "connected_replicas": "count",
@@ -48,7 +45,6 @@ _ALWAYS: Mapping[str, str] = {
     "aof_last_rewrite_ok": "flag",
     "aof_rewrite_in_progress": "flag",
 }
-_OF_PINGS = ("latency", "p95", "latencies")
 _OF_LOCK: Mapping[str, str] = {"lock_held": "flag", "lock_holder": "text", "lock_ttl": "time"}
 
 
@@ -303,7 +299,7 @@ class _Look:
                     raise ProbeError(f"Redis answered PING with: {error}") from None
                 seen.measures["ping"] = False
                 seen.proof["error"] = "Redis is loading its data set"
-                for name in _OF_PINGS:
+                for name in _pings.MEASURES:
                     seen.missing[name] = "Redis is loading its data set"
                 return
             if answer != b"PONG":
@@ -313,16 +309,12 @@ class _Look:
                 break
         seen.proof["pings"] = len(times)
         seen.measures["ping"] = True
-        seen.measures["latency"] = statistics.median(times)
-        seen.sampled("latencies", times)
-        known, unknown = percentiles.percentiles(times, (95,), "")
-        seen.measures.update(known)
-        seen.missing.update(unknown)
+        _pings.observe(seen, times)
 
     def _info(self) -> None:
         measures, missing = self.seen.measures, self.seen.missing
         wanted = [f"info.{name}" for name in self.options["info"]]
-        names = [name for name in _ALWAYS if name not in ("ping", *_OF_PINGS)]
+        names = [name for name in _ALWAYS if name not in ("ping", *_pings.MEASURES)]
         try:
             raw = self.ask("INFO", "all" if wanted else "default")
         except Refused as error:

@@ -20,7 +20,7 @@ from ansible_collections.golive.cutover.plugins.module_utils.core.errors import 
 from ansible_collections.golive.cutover.plugins.module_utils.core.options import Option
 from ansible_collections.golive.cutover.plugins.module_utils.probes import _http, _net
 from ansible_collections.golive.cutover.plugins.module_utils.probes.base import Context, Observation, Probe
-from ansible_collections.golive.cutover.plugins.module_utils.probes.http_endpoint import METHODS, ask
+from ansible_collections.golive.cutover.plugins.module_utils.probes.http_endpoint import ask
 
 _VARIABLE = re.compile(r"\{([A-Za-z_]\w*)\}")
 _NAME = re.compile(r"[A-Za-z_]\w*\Z")
@@ -34,7 +34,7 @@ def _step_name(value: Any) -> str:
 
 STEP: Mapping[str, Option] = {
     "name": Option(_step_name, "the name of the step, which its measures carry", required=True),
-    "method": Option(opt.choice(*METHODS), "request method", default="GET"),
+    "method": Option(opt.choice(*_net.METHODS), "request method", default="GET"),
     "path": Option(opt.text, "path below base_url; {name} stands for a value that an earlier step kept"),
     "url": Option(opt.url("http", "https"), "whole address, instead of base_url and path"),
     "json": Option(opt.anything, "request body as data, sent as JSON"),

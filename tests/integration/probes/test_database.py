@@ -137,6 +137,7 @@ def test_a_server_that_is_well(postgresql: Postgresql) -> None:
     seen = postgresql.ask(query="SELECT count(*) FROM orders")
     m = seen.measures
     assert 0 < float(m["latency"]) <= float(m["p95"]) < 0.5
+    assert len(seen.samples["latencies"]) == 20
     assert 0 < float(m["connect"]) < 2
     assert (m["value"], m["rows"], m["replica"]) == (5000, 1, False)
     assert float(m["query_time"]) > 0

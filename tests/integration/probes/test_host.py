@@ -225,6 +225,7 @@ def test_the_way_to_a_peer(redis_server: Callable[..., Any]) -> None:
     server = redis_server()
     seen = look(PROBE, peer=f"127.0.0.1:{server.port}")
     assert 0 < float(seen.measures["peer_latency"]) <= float(seen.measures["peer_p95"]) < 0.2
+    assert len(seen.samples["peer_latencies"]) == 20
     assert (seen.measures["peer_errors"], seen.proof["connects"]) == (0, 20)
     few = look(PROBE, peer=f"127.0.0.1:{server.port}", peer_samples=5)
     assert few.missing["peer_p95"] == "5 samples are too few to say: p95 needs 20"
@@ -251,6 +252,7 @@ def test_a_connection_that_is_refused_counts_as_the_slowest(
     monkeypatch.setattr(_net, "connect", some)
     seen = look(PROBE, peer=f"127.0.0.1:{server.port}")
     assert seen.measures["peer_errors"] == (20 - opened) / 20
+    assert seen.missing["peer_latencies"] == f"{20 - opened} of 20 connections were not opened"
     assert ("peer_latency" in seen.measures) is there
     for name in ("peer_p95", *(() if there else ("peer_latency",))):
         assert seen.missing[name] == f"{20 - opened} of 20 connections were not opened"

@@ -173,6 +173,7 @@ def test_percentiles_name_their_method_and_their_samples() -> None:
         assert server.connections == 4, "connections are kept"
     measures = seen.measures
     assert float(measures["p50"]) <= float(measures["p95"]) <= float(measures["p99"]) <= float(measures["max"])
+    assert max(seen.samples["latencies"]) == pytest.approx(float(measures["max"]), abs=1e-6)
     assert (measures["status"], measures["completed"], measures["error_ratio"]) == (200, 100, 0)
     assert (seen.proof["method"], seen.proof["samples"], seen.proof["requests"]) == ("nearest-rank", 100, 100)
     assert seen.proof["bytes"] == 400
@@ -200,7 +201,7 @@ def test_requests_without_an_answer_are_the_slowest() -> None:
         seen = look(PROBE, url=server.url(), requests=20)
     assert (seen.measures["completed"], seen.measures["error_ratio"]) == (18, 0.1)
     assert "2 without an answer" in seen.missing["status"]
-    assert seen.missing["p95"] == seen.missing["max"] == "2 of 20 requests had no answer"
+    assert seen.missing["p95"] == seen.missing["max"] == seen.missing["latencies"] == "2 of 20 requests had no answer"
     assert "p50" in seen.measures
     assert "closed without an answer" in seen.proof["error"]
 

@@ -62,6 +62,7 @@ def test_so_many_requests(nginx: Start, keep_alive: bool) -> None:
     p50, p95, p99, slowest, mean = (float(seen.measures[name]) for name in ("p50", "p95", "p99", "max", "mean"))
     assert 0 < p50 <= p95 <= p99 <= slowest < 5
     assert 0 < mean <= slowest
+    assert len(seen.samples["latencies"]) == 500 and max(seen.samples["latencies"]) <= slowest + 1e-6
     assert seen.measures["throughput"] == pytest.approx(1000 / seen.proof["window"], rel=0.05)
     assert seen.proof["connections"] == (10 if keep_alive else 1000)
     assert (seen.proof["requests"], seen.proof["samples"], seen.proof["method"]) == (1000, 1000, "nearest-rank")
@@ -195,6 +196,7 @@ def test_standin_that_breaks_every_answer(data: bytes, why: str, keep_alive: boo
     assert (seen.measures["errors.broken"], seen.measures["completed"], seen.measures["error_ratio"]) == (20, 0, 1)
     assert why in seen.proof["error"]
     assert {"p50", "p95", "max", "mean"} <= set(seen.missing)
+    assert seen.samples["latencies"] == [5.0] * 20, "as long as a request may take"
 
 
 def test_standin_that_resets() -> None:

@@ -77,6 +77,7 @@ def test_a_server_that_is_well(redis_server: Callable[..., Any]) -> None:
     m = seen.measures
     assert m["ping"] is True
     assert 0 < float(m["latency"]) <= float(m["p95"]) < 0.5
+    assert len(seen.samples["latencies"]) == 20
     assert (m["role"], m["connected_replicas"], m["loading"]) == ("master", 0, False)
     assert float(m["memory"]) > 100_000
     assert (m["aof_enabled"], m["aof_last_write_ok"], m["aof_last_rewrite_ok"]) == (False, True, True)

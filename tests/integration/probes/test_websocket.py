@@ -79,6 +79,7 @@ def test_one_that_is_well() -> None:
     assert (m["status"], m["opened"], m["failed"], m["open_ratio"], m["unexpected_closes"]) == (101, 1, 0, 1.0, 0)
     assert 0 < float(m["open_time"]) < 0.5
     assert 0 < float(m["round_trip"]) < 0.5
+    assert max(seen.samples["round_trips"]) == pytest.approx(float(m["round_trip"]), abs=1e-6)
     assert 9 <= int(m["messages"]) <= 14
     assert 0 < float(m["first_message"]) < 0.5
     assert 0.05 < float(m["largest_gap"]) < 0.5
@@ -258,7 +259,7 @@ def test_no_pong() -> None:
     with serving(deaf) as server:
         seen = look(PROBE, url=f"ws://127.0.0.1:{server.port}/", hold="600ms")
     assert seen.measures["opened"] == 1
-    assert seen.missing["round_trip"] == "no pong within 0.6 s"
+    assert seen.missing["round_trip"] == seen.missing["round_trips"] == "no pong within 0.6 s"
 
 
 def test_one_that_closes_in_the_packet_that_opens() -> None:
