@@ -82,7 +82,9 @@ attributes:
       - Checks are asked at once and in bounded time. Set O(deadline), and C(timeout) of a check, instead.
   check_mode:
     support: full
-    description: The checks only look, so they are asked in check mode too.
+    description:
+      - Checks that only look are asked in check mode too. One whose question may change something, such as a request that is not a
+        GET, gets the status C(skip). The key C(writes) of a check says it where the probe cannot know.
   diff_mode:
     support: none
     description: Nothing is changed.
@@ -247,6 +249,8 @@ from ansible_collections.golive.cutover.plugins.module_utils.probes.registry imp
 if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
 
+WRITES = "asking may change something, so check mode does not ask"
+
 
 def check(module: AnsibleModule) -> dict[str, Any]:
     params = module.params
@@ -260,6 +264,8 @@ def check(module: AnsibleModule) -> dict[str, Any]:
     kept: list[Kept] = []
     samples: dict[str, dict[str, list[float]]] = {}
     baseline = read_baseline(params["baseline"])
+    if module.check_mode:
+        chosen = [dataclasses.replace(one, skip=WRITES) if one.writes and one.skip is None else one for one in chosen]
     if params["before"]:
         chosen = [dataclasses.replace(one, retry=None) for one in chosen]
     if not params["validate_only"]:

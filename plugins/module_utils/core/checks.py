@@ -48,6 +48,7 @@ class Check:
     skip: str | None
     lane: str | None = None
     confidence: float = CONFIDENCE
+    writes: bool = False
 
     def judged(self) -> set[str]:
         """The measures that thresholds are about."""
@@ -88,6 +89,7 @@ CHECK_OPTIONS: Mapping[str, Option] = {
     "retry": Option(opt.anything, "look again until it passes twice"),
     "confidence": Option(_confidence, "how sure a difference to the samples before the change must be"),
     "lane": Option(opt.text, "checks with the same word take turns, as they use something of which there is little"),
+    "writes": Option(opt.flag, "whether asking may change something, so that check mode does not ask; else the probe knows"),
     "tags": Option(opt.list_of(opt.text), "words by which steps and gates choose checks", default=[]),
     "skip": Option(opt.text, "why the check is not asked here; only for checks that are not required"),
 }
@@ -227,6 +229,7 @@ def _read_check(
         skip=common["skip"],
         lane=common["lane"],
         confidence=CONFIDENCE if common["confidence"] is None else common["confidence"],
+        writes=(sound and probe.writes(options)) if common["writes"] is None else common["writes"],
     )
 
 

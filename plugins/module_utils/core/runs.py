@@ -273,9 +273,7 @@ def run_record(
     decision = decided.get("decision", "no_go")
     reasons = list(decided.get("reasons", ["no decision was reached"]))
     seen = evidence(outcomes, hosts)
-    problems = [
-        f"{host}: {one['close_error']}" for host in hosts if (one := outcomes.get(host) or {}) and one.get("close_error")
-    ]
+    problems = [f"{host}: {one['close_error']}" for host in hosts if (one := outcomes.get(host) or {}) and one.get("close_error")]
     rollback = _rollback(outcomes, undone, hosts) if run.get("kind") == "rollback" or decision != "go" else None
     if run.get("kind") == "rollback":
         # A rollback by hand is not judged by the gate of a cutover: it is good when it is verified on every host.
@@ -320,7 +318,9 @@ def rehearsal(run: Mapping[str, Any], outcomes: Mapping[str, Mapping[str, Any] |
         lines.append(f"{host}: nothing stands in the way of {steps}")
         verdicts = of_host["verdicts"] or []
         bad = [f"{one['id']} ({one['reason']})" for one in verdicts if one["status"] in ("fail", "inconclusive")]
+        left_out = [one["id"] for one in verdicts if one["status"] == "skip"]
         if verdicts:
-            good = f"{len(verdicts) - len(bad)} of {len(verdicts)} checks hold for what runs now"
-            lines.append(f"{host}: {good}{'; these do not: ' + ', '.join(bad) if bad else ''}")
+            good = f"{len(verdicts) - len(bad) - len(left_out)} of {len(verdicts)} checks hold for what runs now"
+            good += f"; these do not: {', '.join(bad)}" if bad else ""
+            lines.append(f"{host}: {good}{'; not asked: ' + ', '.join(left_out) if left_out else ''}")
     return {"ok": ok, "lines": lines}

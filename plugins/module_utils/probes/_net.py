@@ -23,6 +23,8 @@ _POLL = 0.1
 """Seconds between two looks of the guard at the stop signal."""
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+SAFE = ("GET", "HEAD", "OPTIONS")
+"""Methods that only look, by RFC 9110, section 9.2.1."""
 """The methods by which HTTP is asked."""
 
 Address = tuple[int, Any]

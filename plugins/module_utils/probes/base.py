@@ -116,6 +116,10 @@ class Probe:
         """Seconds that a look takes at the least with these options, such as the time that a stream is held."""
         return 0.0
 
+    def writes(self, options: Mapping[str, Any]) -> bool:
+        """Whether a look with these options may change something in what it looks at."""
+        return False
+
     def look(self, options: Mapping[str, Any], context: Context) -> Observation:
         """Look once. Raises ProbeError when it could not look; whatever else it raises is reported as such too."""
         raise NotImplementedError

@@ -86,6 +86,9 @@ class HttpProbe(Probe):
             found.append(Problem("concurrency", f"is {options['concurrency']}, but only {options['requests']} requests are made"))
         return found
 
+    def writes(self, options: Mapping[str, Any]) -> bool:
+        return options["method"] not in _net.SAFE
+
     def measures_for(self, options: Mapping[str, Any]) -> Mapping[str, str]:
         """One request has a latency, several have percentiles: a latency of which one would be a guess."""
         several = [f"p{percent}" for percent in percentiles.USUAL] + ["max", "latencies"]

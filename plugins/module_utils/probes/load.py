@@ -86,6 +86,9 @@ class LoadProbe(Probe):
             found.append(Problem("request_timeout", "expected more than 0s"))
         return found
 
+    def writes(self, options: Mapping[str, Any]) -> bool:
+        return options["method"] not in _net.SAFE
+
     def at_least(self, options: Mapping[str, Any]) -> float:
         if options["duration"] is not None:
             counted = options["duration"]

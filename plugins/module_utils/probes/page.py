@@ -141,6 +141,8 @@ ACTIONS: Mapping[str, Mapping[str, Option]] = {
         "matches": Option(_pattern, "a regular expression that must be found in it"),
     },
 }
+_ACTING = ("click", "fill", "select", "press", "toggle")
+"""What a page may answer by changing something."""
 _COMPARISONS = ("equals", "contains", "matches")
 
 
@@ -278,6 +280,9 @@ class PageProbe(Probe):
         if (options["username"] is None) != (options["password"] is None):
             return [Problem("", "username and password belong together")]
         return []
+
+    def writes(self, options: Mapping[str, Any]) -> bool:
+        return any(step["do"] in _ACTING for step in options["steps"])
 
     def measures_for(self, options: Mapping[str, Any]) -> Mapping[str, str]:
         known = {name: kind for name, kind in self.measures.items() if not name.endswith(".*")}

@@ -89,6 +89,9 @@ class ScenarioProbe(Probe):
             known |= set(step["keep"])
         return found
 
+    def writes(self, options: Mapping[str, Any]) -> bool:
+        return any(step["method"] not in _net.SAFE for step in options["steps"])
+
     def measures_for(self, options: Mapping[str, Any]) -> Mapping[str, str]:
         names = [step["name"] for step in options["steps"]]
         statuses = {f"status.{name}": "count" for name in names}

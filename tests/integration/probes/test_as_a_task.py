@@ -4,12 +4,14 @@
 
 from __future__ import annotations
 
+import http.server
 import os
 import sqlite3
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 
@@ -69,6 +71,53 @@ def test_each_gives_a_verdict_in_a_task(
         assert reasons[name].startswith("inconclusive") and why in reasons[name], reasons
         assert "library" not in reasons[name], (reasons, sys.executable, os.environ.get("PATH"))
     assert canary not in str(result["verdicts"])
+
+
+class Counting(http.server.BaseHTTPRequestHandler):
+    """Answers everything, and keeps which requests came."""
+
+    came: ClassVar[list[str]] = []
+
+    def _answer(self) -> None:
+        self.came.append(f"{self.command} {self.path}")
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    do_GET = do_POST = do_DELETE = _answer
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+def test_check_mode_asks_nothing_that_may_change_something(run_module: Callable[..., Any]) -> None:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Counting)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_address[1]}"
+    once = {"requests": 10, "concurrency": 1, "warm_up": "0s"}
+    asked: dict[str, dict[str, Any]] = {
+        "GET": {"http": {"url": f"{url}/get"}},
+        "POST": {"http": {"url": f"{url}/post", "method": "POST"}},
+        "SEARCH": {"http": {"url": f"{url}/search", "method": "POST"}, "writes": False},
+        "COUNTER": {"http": {"url": f"{url}/counter"}, "writes": True},
+        "CRUD": {"scenario": {"base_url": url, "steps": [{"name": "delete", "method": "DELETE", "path": "/crud"}]}},
+        "LOAD": {"load": {"url": f"{url}/load", "method": "POST", **once}},
+    }
+    expected = {"CRUD": {"status.delete": "== 200"}, "LOAD": {"completed": "== 10"}}
+    checks = [{"id": name, **one, "expect": expected.get(name, {"status": "== 200"})} for name, one in asked.items()]
+    try:
+        found = run_module("check", {"checks": checks}, check=True)
+        assert not found["failed"], found
+        statuses = {one["id"]: one["status"] for one in found["verdicts"]}
+        assert statuses == {"GET": "pass", "POST": "skip", "SEARCH": "pass", "COUNTER": "skip", "CRUD": "skip", "LOAD": "skip"}
+        assert {one["reason"] for one in found["verdicts"] if one["status"] == "skip"} == {check.WRITES}
+        assert sorted(Counting.came) == ["GET /get", "POST /search"]
+        found = run_module("check", {"checks": checks})
+        assert {one["status"] for one in found["verdicts"]} == {"pass"}, found
+        assert {one.split()[1] for one in Counting.came} == {"/get", "/post", "/search", "/counter", "/crud", "/load"}
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 def test_a_task_that_is_only_started_is_refused_as_the_documentation_says(ansible_playbook: Callable[..., Any]) -> None:

@@ -150,3 +150,14 @@ def test_a_rollback_by_hand_needs_evidence_of_every_host() -> None:
     made = runs.run_record({**RUN, "kind": "rollback"}, {}, {"a": outcome(), "b": None}, {"a": done()}, "now")
     assert made["decision"] == "no_go"
     assert any(line.startswith("b: no evidence") for line in made["reasons"])
+
+
+def test_what_check_mode_did_not_ask_is_not_said_to_hold() -> None:
+    verdicts = [
+        {"id": "A", "status": "pass", "reason": "status is 200"},
+        {"id": "B", "status": "fail", "reason": "status is 500"},
+        {"id": "C", "status": "skip", "reason": "asking may change something"},
+    ]
+    outcome = {"state": "done", "changed": False, "failed": None, "steps": [{"name": "smoke"}], "verdicts": verdicts}
+    said = runs.rehearsal({"kind": "cutover", "release": "1.0.0", "hosts": ["h"]}, {"h": outcome})
+    assert said["lines"][-1] == "h: 1 of 3 checks hold for what runs now; these do not: B (status is 500); not asked: C"
