@@ -7,6 +7,7 @@ Images, containers, ports and directories are its own; the engine is the private
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -56,6 +57,7 @@ class SparkTa:
             "ansible_python_interpreter": sys.executable,
             "cutover_home": str(self.home),
             "cutover_reports_dir": str(self.reports),
+            "hypercare_scheduler": "none",
             "deploy_compose_project": self.key,
             "deploy_compose_pull": "never",
             "deploy_compose_docker_host": engine["DOCKER_HOST"],
@@ -75,6 +77,8 @@ class SparkTa:
             "nginx_streaming_http_dir": str(self.nginx / "conf.d"),
             "nginx_streaming_server_dir": str(self.nginx / "server.d"),
         }
+        self.background = contextlib.ExitStack()
+        """What runs beside the operator, ended with the machine."""
         self.logs.mkdir(parents=True)
 
     # -- the machine
@@ -138,6 +142,7 @@ class SparkTa:
 
     def close(self) -> None:
         """End and remove everything, images included."""
+        self.background.close()
         if (self.nginx / "nginx.pid").exists():
             self._nginx("-s", "stop")
         for container in self.docker("ps", "-aq", "--filter", f"name=^{self.key}-").split():
@@ -200,6 +205,10 @@ class SparkTa:
         name = f"{len(list(self.logs.iterdir())):02d}-{playbook}-{release or 'none'}.log"
         (self.logs / name).write_text(f"{result.output}\nafter {time.monotonic() - begun:.1f} s\n", encoding="utf-8")
         return result
+
+    @property
+    def store(self) -> Path:
+        return self.home / "golive.db"
 
     def decision(self) -> dict[str, Any]:
         found: dict[str, Any] = json.loads((self.reports / "spark_ta/latest/decision.json").read_text(encoding="utf-8"))

@@ -7,8 +7,10 @@ Each test stands on those before it, so they run in the order of the file.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -22,6 +24,7 @@ from ansible_collections.golive.cutover.plugins.module_utils.core.checks import 
 from ansible_collections.golive.cutover.plugins.module_utils.core.runner import run_checks
 from ansible_collections.golive.cutover.plugins.module_utils.probes.registry import PROBES
 from tests.conftest import CACHE, ROOT, wait_until
+from tests.e2e.past import sampling, set_back
 from tests.e2e.spark_ta_stage import KEYS, SparkTa
 from tests.e2e.stage import port_block, recap
 
@@ -48,6 +51,11 @@ TABLE = [
 ]
 
 
+AT_15_MINUTES = {"HC-01", "HC-05", "HC-10", "HC-11", "HC-12", "HC-13", "HC-14"}
+# Those that are about no more time than has passed.
+OBJECTIVES = {"ESC-1", "ESC-2", "ESC-4", "ESC-5"}
+
+
 @pytest.fixture(scope="module")
 def spark(
     collection_path: Path,
@@ -64,6 +72,18 @@ def spark(
         stack.callback(made.close)
         made.start(["0.9.0", "1.0.0", "1.1.0", "1.1.0-bad-config"])
         yield made
+
+
+@contextlib.contextmanager
+def streams(port: int, count: int) -> Iterator[None]:
+    """Clients, three streams each, which hold them and do not come back when they are cut."""
+    with ExitStack() as stack:
+        for number in range(count):
+            link = stack.enter_context(socket.create_connection(("127.0.0.1", port), 10))
+            client = f"X-Forwarded-For: 10.9.0.{number // 3 + 1}"
+            link.sendall(f"GET /api/marketdata/stream?symbol=BTCUSDT HTTP/1.1\r\nHost: spark\r\n{client}\r\n\r\n".encode())
+            assert link.recv(15) == b"HTTP/1.1 200 OK", "a stream was refused"
+        yield
 
 
 def assert_data(spark: SparkTa) -> None:
@@ -96,6 +116,8 @@ def by_id(verdicts: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 
 
 def test_the_first_release_goes_live_on_the_data_of_before(spark: SparkTa) -> None:
+    put = spark.run("sampler")
+    assert put.rc == 0, put.why
     done = spark.run("cutover", "0.9.0", "-vvv", "--diff")
     assert done.rc == 0, done.why
     decision = spark.decision()
@@ -106,19 +128,64 @@ def test_the_first_release_goes_live_on_the_data_of_before(spark: SparkTa) -> No
     assert (spark.home / "releases/0.9.0/.env").stat().st_mode & 0o777 == 0o600
 
 
-def test_option_2_lets_fewer_streams_in(spark: SparkTa) -> None:
-    before = spark.ids()
-    done = spark.run("rollback", None, "-e", "rollback_strategy=reduce_load")
+def test_a_checkpoint_asks_its_checklist_and_what_the_sampler_saw(spark: SparkTa) -> None:
+    place = (spark.home, "spark_ta", spark.store, spark.root / "sampler.log")
+    with sampling(*place):
+        pass
+    set_back(spark.store, "spark_ta", 16 * 60)
+    spark.background.enter_context(sampling(*place))
+    done = spark.run("hypercare", None, "-e", "hypercare_checkpoint=T+15m")
     assert done.rc == 0, done.why
     decision = spark.decision()
+    assert (decision["kind"], decision["decision"], decision["release"]) == ("hypercare", "go", "0.9.0")
+    verdicts = by_id(decision["verdicts"])
+    assert set(verdicts) == {"HYPERCARE-LOOKS", *OBJECTIVES, *AT_15_MINUTES}
+    # Notifications go nowhere here, which is nice to have.
+    assert {one for one in verdicts if verdicts[one]["status"] not in ("pass", "warn")} == {"HC-13"}, done.output
+    assert "T+15m of the watch over release 0.9.0 on spark_ta passed" in done.output
+
+
+def test_a_missed_checkpoint_is_seen_and_keeps_the_watch_open_when_all_have_signed(spark: SparkTa) -> None:
+    again = spark.run("hypercare")
+    assert again.rc != 0
+    assert "no checkpoint is due now, and T+0 was missed" in again.output, again.output
+    for role, who in (("Operations Lead", "ann"), ("Development Lead", "bob")):
+        signed = spark.run("signoff", None, signoff_as=role, signoff_by=who)
+        assert signed.rc == 0, signed.why
+    done = spark.run("hypercare", None, "-e", "hypercare_exit=true")
+    assert done.rc != 0
+    assert "The watch over release 0.9.0 on spark_ta is NOT closed." in done.output, done.why
+    verdicts = by_id(spark.decision()["verdicts"])
+    assert verdicts["HYPERCARE-SIGNED"]["status"] == "pass", verdicts["HYPERCARE-SIGNED"]
+    assert verdicts["HYPERCARE-PASSED"]["status"] == "fail"
+    assert "nobody has said user_reported_issues" in done.output
+
+
+def test_too_many_streams_let_the_watch_take_option_2(spark: SparkTa) -> None:
+    """A hundred streams are critical; what the inventory says then is carried out and verified."""
+    before = spark.ids()
+    with streams(spark.web, 105):
+        shown = f"http://127.0.0.1:{spark.executor}/metrics"
+        wait_until(lambda: "\nstreams_connected 105" in requests.get(shown, timeout=5).text, what="105 streams")
+        done = spark.run("watch", None, hypercare_watch_for="3m", hypercare_watch_every="2s")
+    assert done.rc != 0
+    assert "ESC-8 105 CRITICAL" in done.output, done.output
+    assert "EMERGENCY STOP: " in done.output
+    decision = spark.decision()
+    assert (decision["kind"], decision["ending"]) == ("watch", "no_go_rolled_back"), done.output
     assert (decision["rollback_verified"], decision["rollback"]["strategy"]) == (True, "reduce_load")
     assert decision["rollback"]["budget"] == 60
+    assert [one["id"] for one in decision["verdicts"] if one["status"] == "fail"] == ["ESC-8"], done.why
     assert {name for name, one in spark.ids().items() if one != before[name]} == {"web-next-1"}
     url = f"http://127.0.0.1:{spark.front}/api/marketdata/stream?symbol=BTCUSDT"
     with requests.get(url, stream=True, timeout=5) as first:
         assert first.status_code == 200
         with requests.get(url, stream=True, timeout=5) as second:
             assert second.status_code == 429
+    spark.background.close()
+    gone = spark.run("sampler", None, sampler_stopped=True)
+    assert gone.rc == 0, gone.why
+    assert list((spark.home / "sampler").iterdir()) == []
 
 
 def test_option_1_stops_the_scheduler_without_a_restart(spark: SparkTa) -> None:
@@ -177,6 +244,17 @@ def test_redis_that_is_killed_comes_back_with_its_data(spark: SparkTa) -> None:
     ended = containers_of_the_watch(spark)
     assert (ended["status"], "restarts is 1" in ended["reason"]) == ("fail", True), ended
     assert spark.redis().get("after:aof") == "written a moment ago"
+    assert_data(spark)
+
+
+def test_redis_that_was_stopped_is_remedied_with_its_data(spark: SparkTa) -> None:
+    before = {name: one for name, one in spark.ids().items() if name != "spark-redis"}
+    spark.docker("stop", f"{spark.key}-spark-redis")
+    done = spark.run("remediate", None, incident="redis_lost")
+    assert done.rc == 0, done.why
+    assert "REMEDIATED: The incident redis_lost on spark_ta is over" in done.stdout
+    assert [one["name"] for one in spark.decision()["hosts"]["spark"]["steps"]] == ["look", "start_redis"]
+    assert before.items() <= spark.ids().items()
     assert_data(spark)
 
 

@@ -4,16 +4,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 import yaml
+from websockets.sync.client import connect
 
 from ansible_collections.golive.cutover.plugins.module_utils.core.checks import read_checks
 from ansible_collections.golive.cutover.plugins.module_utils.core.runner import run_checks
@@ -21,7 +23,9 @@ from ansible_collections.golive.cutover.plugins.module_utils.hypercare import sa
 from ansible_collections.golive.cutover.plugins.module_utils.probes._page import Selector
 from ansible_collections.golive.cutover.plugins.module_utils.probes.registry import PROBES
 from tests.conftest import ROOT, AnsibleResult, _tool, wait_until
+from tests.e2e.past import sampling, set_back
 from tests.e2e.stage import Stage
+from tests.inventories import rendered
 
 # One process runs them all, as they share a machine.
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("e2e-websocket")]
@@ -42,23 +46,9 @@ WATCHED = ("hypercare_checklist", "hypercare_objectives", "hypercare_pages", "hy
 #: What finds a WebSocket that is slow, and that alone.
 SLOW = {"WS-3"}
 MADE_TO_FAIL = {ENVIRONMENT: SLOW}
-OFF = [
-    {
-        "hosts": "all",
-        "gather_facts": False,
-        "vars": {"cutover_store": "sqlite://{{ cutover_home }}/golive.db", "cutover_expected_release": ""},
-        "tasks": [
-            {"ansible.builtin.include_role": {"name": "golive.cutover.rollback"}},
-            *(
-                {"ansible.builtin.copy": {"content": f"{{{{ {content} | to_json }}}}", "dest": f"{{{{ found }}}}/{name}.json"}}
-                for name, content in {
-                    "off": "rollback_outcome",
-                    "watch": "{" + ", ".join(f"'{name}': {name}" for name in WATCHED) + "}",
-                }.items()
-            ),
-        ],
-    }
-]
+AT_15_MINUTES = {"HC-1", "HC-2", "HC-5", "HC-6"}
+# Those that are about no more time than has passed.
+OBJECTIVES = {f"HO-{number}" for number in range(3, 10)}
 
 
 @dataclasses.dataclass
@@ -79,36 +69,88 @@ class Act:
 
 @dataclasses.dataclass
 class Played:
+    """The machine, and the cutover that it has behind it."""
+
     stage: Stage
     good: Act
-    off: dict[str, Any]
-    watch: dict[str, Any]
-    slow: Act
+
+    def act(self, playbook: str, release: str | None = None, **more: Any) -> Act:
+        return play(self.stage, playbook, release, **more)
+
+    def sampling(self) -> contextlib.AbstractContextManager[None]:
+        return sampling(self.stage.home / "golive", ENVIRONMENT, self.stage.store, self.stage.root / "sampler.log")
+
+
+def play(stage: Stage, playbook: str, release: str | None = None, **more: Any) -> Act:
+    done = stage.run(playbook, release, inventory=INVENTORY, **more)
+    directory = (stage.reports / ENVIRONMENT / "latest").resolve()
+    assert directory.exists(), done.why
+    return Act(done, stage.decision(ENVIRONMENT), directory)
 
 
 def tagged(*tags: str) -> set[str]:
     return {one["id"] for one in CHECKS if set(tags) & set(one["tags"])}
 
 
+def older_lines(stage: Stage) -> None:
+    """Give the logs of services and nginx what they would have of an hour ago."""
+    logs = {
+        stage.home / f"golive/supervisor/logs/spark-{name}.log": "%Y-%m-%dT%H:%M:%S INFO older\n" for name in ("web", "executor")
+    }
+    logs[stage.home / "nginx/logs/error.log"] = "%Y/%m/%d %H:%M:%S [notice] older\n"
+    for log, form in logs.items():
+        log.with_name(f"{log.name}.1").write_text(time.strftime(form, time.localtime(time.time() - 3600)), encoding="utf-8")
+
+
+# One fixture for each act, as each has the time of a test. They stand on one another.
+
+
 @pytest.fixture(scope="module")
-def played(module_stage: Callable[[], Stage]) -> Iterator[Played]:
+def played(module_stage: Callable[[], Stage]) -> Played:
     _tool("debs.py", "chromium")
     stage = module_stage()
     stage.machine.start()
+    put = stage.run("sampler", inventory=INVENTORY, hypercare_scheduler="none")
+    assert put.rc == 0, put.why
+    return Played(stage, play(stage, "cutover", "1.0.0"))
 
-    def act(playbook: str, release: str | None = None, **more: Any) -> Act:
-        done = stage.run(playbook, release, inventory=INVENTORY, **more)
-        directory = (stage.reports / ENVIRONMENT / "latest").resolve()
-        assert directory.exists(), done.why
-        return Act(done, stage.decision(ENVIRONMENT), directory)
 
-    good = act("cutover", "1.0.0")
-    # The role by itself, as a playbook of one's own has it; in the same play what the watch would ask is written down.
-    (stage.root / "off.yml").write_text(json.dumps(OFF), encoding="utf-8")
-    done = stage.run(str(stage.root / "off.yml"), inventory=INVENTORY, rollback_strategy="reduce_load", found=str(stage.root))
-    assert done.rc == 0, done.why
-    off, watch = (json.loads((stage.root / f"{name}.json").read_text(encoding="utf-8")) for name in ("off", "watch"))
-    yield Played(stage, good, off, watch, act("cutover", "1.1.0-ws-slow"))
+@pytest.fixture(scope="module")
+def checkpoint(played: Played) -> Act:
+    with played.sampling():
+        pass
+    set_back(played.stage.store, ENVIRONMENT, 16 * 60)
+    older_lines(played.stage)
+    with played.sampling():
+        return played.act("hypercare", hypercare_checkpoint="T+15m")
+
+
+@pytest.fixture(scope="module")
+def stopped(played: Played, checkpoint: Act) -> Act:
+    # Pages that lose their WebSocket and come back: twenty in each of the three minutes that HO-5 is about.
+    for attempt in range(1, 61):
+        with connect(f"ws://127.0.0.1:{played.stage.base}/ws?symbol=BTCTRY&attempt={attempt}"):
+            pass
+    with played.sampling():
+        return played.act("watch", hypercare_watch_for="3m", hypercare_watch_every="2s")
+
+
+@pytest.fixture(scope="module")
+def off(played: Played, stopped: Act) -> Act:
+    return played.act("rollback", rollback_strategy="reduce_load")
+
+
+@pytest.fixture(scope="module")
+def slow(played: Played, off: Act) -> Act:
+    return played.act("cutover", "1.1.0-ws-slow")
+
+
+@pytest.fixture
+def watch(played: Played, slow: Act) -> dict[str, Any]:
+    """What the watch would ask, after all that."""
+    stage = played.stage
+    given = {"cutover_home": str(stage.home / "golive"), "demo_home": str(stage.home), "demo_ports": stage.machine.ports}
+    return rendered(ENVIRONMENT, *WATCHED, cutover_store=f"sqlite://{stage.store}", **given)
 
 
 def test_a_good_release_is_go_and_every_check_was_asked(played: Played) -> None:
@@ -126,15 +168,35 @@ def test_a_good_release_is_go_and_every_check_was_asked(played: Played) -> None:
     assert list((act.directory / "evidence").glob("*WS-2*.jpg"))
 
 
-def test_the_flag_is_taken_back_and_the_page_polls(played: Played) -> None:
-    off = played.off
-    assert (off["strategy"], off["to"], off["verified"], off["error"]) == ("reduce_load", "1.0.0", True, None)
-    assert {one["id"] for one in off["verdicts"]} == tagged("websocket_off")
-    assert {one["status"] for one in off["verdicts"]} <= {"pass", "warn"}
+def test_a_checkpoint_asks_its_checklist_and_what_the_sampler_saw(checkpoint: Act) -> None:
+    act = checkpoint
+    assert (act.done.rc, act.reasons()) == (0, {}), act.done.why
+    assert (act.decision["kind"], act.decision["decision"], act.decision["release"]) == ("hypercare", "go", "1.0.0")
+    assert set(act.verdicts()) == {"HYPERCARE-LOOKS", *AT_15_MINUTES, *OBJECTIVES}
+    assert "T+0    MISSED" in act.done.stdout
 
 
-def test_the_sampler_finds_every_series_of_the_watch(played: Played) -> None:
-    watch = played.watch
+def test_pages_that_reconnect_let_the_watch_take_the_flag_back(stopped: Act) -> None:
+    act = stopped
+    assert act.done.rc != 0
+    assert (act.decision["kind"], act.decision["ending"]) == ("watch", "no_go_rolled_back"), act.done.output
+    assert (act.decision["rollback"]["strategy"], act.decision["rollback"]["to"]) == ("reduce_load", "1.0.0")
+    assert [one["id"] for one in act.decision["verdicts"] if one["status"] == "fail"] == ["HO-5"], act.reasons()
+    assert (act.decision["rollback_verified"], act.reasons(rollback=True)) == (True, {})
+    assert set(act.verdicts(rollback=True)) == tagged("websocket_off")
+
+
+def test_the_flag_is_taken_back_by_hand_too_and_stays_taken_back(played: Played, off: Act) -> None:
+    act = off
+    assert (act.done.rc, act.reasons(rollback=True)) == (0, {}), act.done.why
+    rollback = act.decision["rollback"]
+    assert (rollback["strategy"], rollback["to"], rollback["verified"], rollback["error"]) == ("reduce_load", "1.0.0", True, None)
+    assert set(act.verdicts(rollback=True)) == tagged("websocket_off")
+    status = played.stage.run("status", inventory=INVENTORY)
+    assert "release: 1.0.0 (accepted" in status.stdout, status.why
+
+
+def test_the_sampler_finds_every_series_of_the_watch(watch: dict[str, Any]) -> None:
     read_checks(watch["hypercare_checklist"] + watch["hypercare_objectives"], PROBES)
     asked = sampler.read_asked(watch["hypercare_pages"], watch["hypercare_sampler_checks"], PROBES, watch["hypercare_secrets"])
     seen = sampler.look(asked, PROBES)
@@ -146,9 +208,9 @@ def test_the_sampler_finds_every_series_of_the_watch(played: Played) -> None:
             assert any(Selector(one["name"], one.get("labels") or {}).selects(key) for key in known), check["id"]
 
 
-def test_a_spike_of_errors_in_a_log_is_found_by_the_watch(played: Played, tmp_path: Path) -> None:
+def test_a_spike_of_errors_in_a_log_is_found_by_the_watch(watch: dict[str, Any], tmp_path: Path) -> None:
     """What the logs have now passes; an ERROR or an [error] in each of 25 lines, behind an older line, does not."""
-    asked = [one for one in played.watch["hypercare_checklist"] if one["id"] in ("HC-5", "HC-6")]
+    asked = [one for one in watch["hypercare_checklist"] if one["id"] in ("HC-5", "HC-6")]
     for one in asked:
         one["log"]["since"] = "2s"
     wait_until(
@@ -161,8 +223,8 @@ def test_a_spike_of_errors_in_a_log_is_found_by_the_watch(played: Played, tmp_pa
     assert [one["status"] for one in run_checks(read_checks(asked, PROBES), PROBES)] == ["fail", "fail"]
 
 
-def test_a_slow_websocket_is_found_by_its_latency_and_rolled_back(played: Played) -> None:
-    act = played.slow
+def test_a_slow_websocket_is_found_by_its_latency_and_rolled_back(slow: Act) -> None:
+    act = slow
     assert act.done.rc != 0
     assert act.decision["decision"] == "no_go"
     assert set(act.reasons()) == SLOW, act.reasons()
@@ -173,8 +235,8 @@ def test_a_slow_websocket_is_found_by_its_latency_and_rolled_back(played: Played
     assert "canary" not in [one["name"] for one in act.decision["steps"] if one["status"] != "not_run"]
 
 
-def test_the_release_before_runs_again_with_its_own_flag(played: Played) -> None:
-    act = played.slow
+def test_the_release_before_runs_again_with_its_own_flag(played: Played, slow: Act) -> None:
+    act = slow
     assert act.reasons(rollback=True) == {}
     rollback = act.decision["rollback"]
     assert (rollback["strategy"], rollback["to"], rollback["verified"]) == ("previous_release", "1.0.0", True)
