@@ -17,7 +17,6 @@ pytestmark = pytest.mark.slow
 #: Release, and the checks (or the step) of which each must have found it.
 FAULTS: list[tuple[str, set[str]]] = [
     ("1.1.0-stalled", {"SMOKE-8"}),
-    ("1.1.0-ws-dropped", {"UI-3"}),
     ("1.1.0-two-leaders", {"LEADER-1"}),
     ("1.1.0-no-leader", {"LEADER-1", "LEADER-2"}),
 ]
