@@ -41,7 +41,8 @@ def server(prometheus: Callable[..., Prometheus], place: Path) -> Prometheus:
 @pytest.fixture
 def rules(run_module: Run, server: Prometheus, place: Path, promtool: str) -> Run:
     def run(content: str | None = RULES, check: bool = False, diff: bool = False, **more: Any) -> dict[str, Any]:
-        given = {"kind": "prometheus", "path": str(place), "url": server.url, "tool": promtool, "groups": ["shop"]}
+        given: dict[str, Any] = {"kind": "prometheus", "path": str(place), "url": server.url, "tool": promtool, "groups": ["shop"]}
+        given["timeout"] = 60  # a busy machine
         given |= {"config": str(server.directory / "prometheus.yml")} | ({} if content is None else {"content": content})
         return run_module("monitoring_config", {**given, **more}, check=check, diff=diff)
 
@@ -61,6 +62,7 @@ def test_rules_are_placed_taken_and_left_alone(rules: Run, server: Prometheus, p
     assert planned["changed"] and "alert: Down" in planned["_output"]
     assert not place.exists()
     placed = rules()
+    assert not placed["failed"], placed
     assert (placed["changed"], placed["reloaded"]) == (True, True)
     assert alerts(server) == ["Down"]
     assert place.stat().st_mode & 0o777 == 0o640
